@@ -1,0 +1,151 @@
+// The configuration: file, then environment, then flags, each above the one before; checked once,
+// all errors at once, with line and column. It must not know any service.
+import { readFileSync } from "node:fs";
+import { PlantError } from "../util/errors.ts";
+import { inspect } from "../util/shape.ts";
+import { type Config, schema } from "./schema.ts";
+import { parseYaml, type YamlText } from "./yaml.ts";
+
+export { type Config, type DeviceConfig, type LineConfig, schema } from "./schema.ts";
+export { type Position, parseYaml, type YamlText } from "./yaml.ts";
+
+/** Where settings come from. */
+export interface ConfigSources {
+  /** Path of the YAML file; none means defaults. */
+  readonly file?: string;
+  /** The environment; `PLANTD_HTTP_PORT` is `http.port`, `PLANTD_STORE_FLUSH_MAX_MS` too. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Settings from the command line, by dotted name. */
+  readonly flags?: Readonly<Record<string, string>>;
+}
+
+/** One thing wrong with the configuration. */
+export interface ConfigFlaw {
+  /** File name, `environment` or `flag`. */
+  readonly source: string;
+  readonly line?: number;
+  readonly column?: number;
+  /** Dotted name of the setting. */
+  readonly setting: string;
+  readonly message: string;
+}
+
+/** Names under PLANTD_ that are not settings. */
+const notSettings = ["PLANTD_DATA_DIR", "PLANTD_RUN_DIR", "PLANTD_RUN", "PLANTD_CONFIG"];
+
+/**
+ * Reads and checks the configuration.
+ * @throws PlantError CONFIG_UNREADABLE; CONFIG_INVALID with every flaw in `detail.flaws`.
+ */
+export function loadConfig(sources: ConfigSources): Config {
+  const { file } = sources;
+  const text = file === undefined ? "" : readText(file);
+  return parseConfig(text, { ...sources, file: file ?? "defaults" });
+}
+
+/** As `loadConfig`, from the text of the file. */
+export function parseConfig(text: string, sources: ConfigSources): Config {
+  const file = sources.file ?? "configuration";
+  const yaml = parseYaml(text);
+  if (yaml.errors.length > 0) {
+    throw invalid(
+      yaml.errors.map(({ message, at }) => ({ source: file, ...at, setting: "", message })),
+    );
+  }
+  const origins = new Map<string, string>();
+  const flaws: ConfigFlaw[] = [];
+  const tree = structuredClone(yaml.value ?? {}) as Record<string, unknown>;
+  for (const [name, value] of Object.entries(sources.env ?? {})) {
+    if (!name.startsWith("PLANTD_") || notSettings.includes(name) || value === undefined) continue;
+    const setting = settingOfVariable(name);
+    if (setting === undefined) {
+      flaws.push({ source: "environment", setting: name, message: "no setting has this name" });
+    } else assign(tree, setting, value, origins, "environment");
+  }
+  for (const [name, value] of Object.entries(sources.flags ?? {})) {
+    if (settingNames().includes(name)) assign(tree, name, value, origins, "flag");
+    else flaws.push({ source: "flag", setting: name, message: "no setting has this name" });
+  }
+  const result = inspect(schema, tree);
+  if (result.ok && flaws.length === 0) return result.value;
+  const found = result.ok ? [] : result.flaws;
+  for (const { path, message } of found) {
+    flaws.push(locate(file, yaml, origins, path, message));
+  }
+  throw invalid(flaws);
+}
+
+function locate(
+  file: string,
+  yaml: YamlText,
+  origins: ReadonlyMap<string, string>,
+  path: readonly (string | number)[],
+  message: string,
+): ConfigFlaw {
+  const setting = path.join(".");
+  const origin = origins.get(setting);
+  if (origin !== undefined) return { source: origin, setting, message };
+  const words = message.startsWith("a ") ? `must be ${message}` : message;
+  return { source: file, ...yaml.positionOf(path), setting, message: words };
+}
+
+function invalid(flaws: readonly ConfigFlaw[]): PlantError {
+  return new PlantError("CONFIG_INVALID", { count: flaws.length, flaws });
+}
+
+/** One flaw as a line: `plantd.yaml:3:7 broker.heartbeatMs: …`. */
+export function describeFlaw(flaw: ConfigFlaw): string {
+  const place = flaw.line === undefined ? "" : `:${flaw.line}:${flaw.column}`;
+  return `${flaw.source}${place} ${flaw.setting}: ${flaw.message}`;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new PlantError("CONFIG_UNREADABLE", { path, reason }, { cause: error });
+  }
+}
+
+/** A dotted setting name of a variable: `PLANTD_HTTP_PORT` → `http.port`. */
+function settingOfVariable(name: string): string | undefined {
+  return settingNames().find((setting) => variableOf(setting) === name);
+}
+
+/** The environment variable of a setting: `store.flushMaxMs` → `PLANTD_STORE_FLUSH_MAX_MS`. */
+export function variableOf(setting: string): string {
+  const snake = setting.replaceAll(".", "_").replace(/([a-z0-9])([A-Z])/g, "$1_$2");
+  return `PLANTD_${snake.toUpperCase()}`;
+}
+
+/** Dotted names of all settings that have one value. */
+export function settingNames(): string[] {
+  const names: string[] = [];
+  for (const [sectionName, section] of Object.entries(schema.entries)) {
+    const wrapped = "wrapped" in section ? section.wrapped : section;
+    if (!("entries" in wrapped)) continue;
+    for (const key of Object.keys(wrapped.entries)) names.push(`${sectionName}.${key}`);
+  }
+  return names;
+}
+
+/** Texts from environment and flags become numbers and booleans where they read as such. */
+function assign(
+  tree: Record<string, unknown>,
+  setting: string,
+  text: string,
+  origins: Map<string, string>,
+  origin: string,
+): void {
+  const [sectionName = "", key = ""] = setting.split(".");
+  const section = (tree[sectionName] ?? {}) as Record<string, unknown>;
+  tree[sectionName] = { ...section, [key]: typed(text) };
+  origins.set(setting, origin);
+}
+
+function typed(text: string): unknown {
+  if (text === "true" || text === "false") return text === "true";
+  if (/^-?\d+(\.\d+)?$/.test(text)) return Number(text);
+  return text;
+}

@@ -1,0 +1,241 @@
+// Every setting once: type, unit, range, default, and why. It must not know who reads a setting.
+import { v } from "../util/shape.ts";
+
+/** What documentation says of a setting. */
+export type SettingNote = {
+  readonly unit?: string;
+  readonly why: string;
+};
+
+function note<T>(why: string, unit?: string): v.MetadataAction<T, SettingNote> {
+  return v.metadata<T, SettingNote>({ why, ...(unit === undefined ? {} : { unit }) });
+}
+
+/** A whole number with a unit, a range and a default. */
+function whole(unit: string, min: number, max: number, preset: number, why: string) {
+  const range = `a whole number from ${min} to ${max} (${unit})`;
+  return v.optional(
+    v.pipe(
+      v.number(range),
+      v.integer(range),
+      v.minValue(min, range),
+      v.maxValue(max, range),
+      note(why, unit),
+    ),
+    preset,
+  );
+}
+
+function flag(preset: boolean, why: string) {
+  return v.optional(v.pipe(v.boolean("true or false"), note(why)), preset);
+}
+
+function text(preset: string, why: string) {
+  return v.optional(v.pipe(v.string("a text"), v.maxLength(1024), note(why)), preset);
+}
+
+function choice<const T extends readonly string[]>(options: T, preset: T[number], why: string) {
+  const message = `one of ${options.join(", ")}`;
+  return v.optional(v.pipe(v.picklist(options, message), note(why)), preset);
+}
+
+/** A section with every key optional; unknown keys are refused. */
+function section<E extends v.ObjectEntries>(entries: E) {
+  return v.optional(v.strictObject(entries, "a key that exists"), {} as never);
+}
+
+/** Names of lines, devices and points: they become parts of addresses and file names. */
+const name = v.pipe(
+  v.string(),
+  v.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, "a name of letters, digits, - and _, at most 63"),
+);
+
+const port = (preset: number, why: string) => whole("port", 0, 65_535, preset, why);
+
+const device = v.strictObject({
+  profile: v.pipe(v.string(), note("name of the device profile, without .yaml")),
+  unit: whole("unit identifier", 0, 255, 1, "address of the device on its line"),
+  intervalMs: whole("ms", 20, 86_400_000, 1000, "time between two polls of each group"),
+  enabled: flag(true, "a disabled device is neither polled nor written"),
+});
+
+const devices = v.optional(v.record(name, device), {});
+
+const serialSettings = {
+  path: v.pipe(
+    v.string(),
+    v.minLength(1),
+    note("device file of the port, best by /dev/serial/by-path"),
+  ),
+  baud: whole("baud", 50, 4_000_000, 9600, "speed of the line"),
+  parity: choice(["none", "even", "odd"], "even", "the serial-line standard prescribes even"),
+  dataBits: whole("bits", 7, 8, 8, "bits per character; Modbus RTU needs 8"),
+  stopBits: whole("bits", 1, 2, 1, "stop bits; 2 when there is no parity"),
+};
+
+const timing = {
+  timeoutMs: whole("ms", 10, 60_000, 500, "longest wait for the first byte of an answer"),
+  turnaroundMs: whole("ms", 0, 1000, 10, "pause before a request, for devices that need one"),
+  queueMax: whole("requests", 1, 10_000, 256, "requests waiting for the line; more are refused"),
+};
+
+const tcpSettings = {
+  host: v.pipe(v.string(), v.minLength(1), note("host name or address of the device or converter")),
+  port: port(502, "502 is the port of Modbus TCP"),
+  connectTimeoutMs: whole("ms", 100, 60_000, 3000, "longest wait for a connection"),
+};
+
+const line = v.variant(
+  "kind",
+  [
+    v.strictObject({ kind: v.literal("modbus-rtu"), ...serialSettings, ...timing, devices }),
+    v.strictObject({ kind: v.literal("modbus-tcp"), ...tcpSettings, ...timing, devices }),
+    v.strictObject({ kind: v.literal("serial"), ...serialSettings, ...timing, devices }),
+  ],
+  "kind must be one of modbus-rtu, modbus-tcp, serial",
+);
+
+/** The whole configuration. */
+export const schema = v.strictObject(
+  {
+    gateway: section({
+      name: v.optional(v.pipe(name, note("name of this gateway on pages and in logs")), "gateway"),
+      site: text("", "where it stands, in words"),
+    }),
+    access: section({
+      mode: choice(
+        ["closed", "open"],
+        "closed",
+        "open lets any local peer serve and call: development only",
+      ),
+    }),
+    log: section({
+      level: choice(["debug", "info", "warn", "error"], "info", "least severity that is written"),
+    }),
+    broker: section({
+      endpoint: text(
+        "",
+        "an address to listen on beside the local sockets, e.g. tcp://127.0.0.1:9797",
+      ),
+      heartbeatMs: whole("ms", 50, 60_000, 1000, "time between two signs of life, both ways"),
+      livenessMs: whole(
+        "ms",
+        100,
+        600_000,
+        4000,
+        "silence after which an idle peer counts as dead",
+      ),
+      busyTimeoutMs: whole(
+        "ms",
+        100,
+        3_600_000,
+        60_000,
+        "silence allowed to a worker that is working",
+      ),
+      requestTtlMs: whole(
+        "ms",
+        100,
+        3_600_000,
+        30_000,
+        "longest life of a request without a deadline",
+      ),
+      queueMax: whole(
+        "requests",
+        1,
+        100_000,
+        1000,
+        "requests waiting per service; more are refused",
+      ),
+      peersMax: whole("peers", 1, 100_000, 1024, "peers the broker knows at one time"),
+      servicesMax: whole("services", 1, 100_000, 256, "services the broker knows at one time"),
+      requestsPerPeerMax: whole("requests", 1, 100_000, 1024, "open requests of one client"),
+      framesMax: whole("frames", 4, 1024, 32, "frames in one message"),
+      messageBytesMax: whole("bytes", 1024, 268_435_456, 16_777_216, "size of one message"),
+    }),
+    store: section({
+      flushMaxMs: whole(
+        "ms",
+        0,
+        60_000,
+        50,
+        "longest wait of a polled value for its flush to disk",
+      ),
+      mapMiB: whole(
+        "MiB",
+        16,
+        1_048_576,
+        512,
+        "room for the whole store; fixed, it bounds the disk",
+      ),
+      pointsMax: whole("points", 1, 10_000_000, 100_000, "points with a current value"),
+      recordsPerCommitMax: whole("records", 1, 100_000, 20_000, "records in one transaction"),
+      keepMs: whole("ms", 0, 31_536_000_000, 86_400_000, "how long acknowledged records stay"),
+      checkpointMs: whole(
+        "ms",
+        100,
+        86_400_000,
+        60_000,
+        "time between two checkpoints of current values",
+      ),
+    }),
+    logger: section({
+      ringMax: whole("lines", 10, 1_000_000, 5000, "lines kept for plant log"),
+      batchMax: whole("lines", 1, 10_000, 500, "lines in one request"),
+    }),
+    sync: section({
+      batchRecordsMax: whole("records", 1, 100_000, 5000, "records in one batch"),
+      batchBytesMax: whole(
+        "bytes",
+        1024,
+        16_777_216,
+        262_144,
+        "size of one batch before compression",
+      ),
+      batchAgeMs: whole("ms", 0, 600_000, 250, "longest wait of a record for companions"),
+      windowMax: whole("batches", 1, 256, 32, "batches on their way, not yet acknowledged"),
+      resendMs: whole(
+        "ms",
+        100,
+        600_000,
+        2000,
+        "least wait for an acknowledgement before sending again",
+      ),
+      backoffBaseMs: whole("ms", 10, 600_000, 1000, "first wait before connecting again"),
+      backoffCeilingMs: whole("ms", 10, 3_600_000, 300_000, "longest wait before connecting again"),
+      helloMs: whole(
+        "ms",
+        1000,
+        3_600_000,
+        300_000,
+        "time between two greetings on one connection",
+      ),
+    }),
+    http: section({
+      host: text("127.0.0.1", "address the page listens on; loopback is reached by ssh -L"),
+      port: port(8480, "port of the page; 0 takes a free one"),
+      connectionsMax: whole("connections", 1, 10_000, 64, "connections at one time"),
+      hosts: v.optional(
+        v.pipe(v.array(v.string()), note("further Host names the page answers to")),
+        [],
+      ),
+    }),
+    lines: v.optional(v.record(name, line), {}),
+    central: section({
+      host: text("127.0.0.1", "address the centre's page listens on"),
+      port: port(8490, "port of the centre's page; 0 takes a free one"),
+      mqtt: text("", "MQTT broker of the centre, e.g. mqtts://127.0.0.1:8883"),
+      publicMqtt: text("", "MQTT address told to gateways when they enrol; mqtt when empty"),
+      mapMiB: whole("MiB", 16, 1_048_576, 4096, "room for the centre's embedded store"),
+      codeHours: whole("h", 1, 720, 72, "life of an enrolment code"),
+      heldBytesMax: whole("bytes", 1024, 268_435_456, 8_388_608, "early batches held per stream"),
+    }),
+  },
+  "a section that exists",
+);
+
+/** The configuration after defaults. */
+export type Config = v.InferOutput<typeof schema>;
+/** One physical line and the devices on it. */
+export type LineConfig = Config["lines"][string];
+/** One device of a line. */
+export type DeviceConfig = v.InferOutput<typeof device>;

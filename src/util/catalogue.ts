@@ -1,0 +1,194 @@
+// The error catalogue: every code with its sentence, likely causes, next step and exit code.
+// CLI, page, logs and docs print from here. It must not know how errors are raised.
+
+/** One code, in words. */
+export interface CatalogueEntry {
+  /** What happened; `{name}` is filled from the detail of the occurrence. */
+  readonly sentence: string;
+  /** Likely causes, most likely first. */
+  readonly causes: readonly string[];
+  /** What to do next, a command where there is one. */
+  readonly next: string;
+  /** Exit code of `plant`: see the list in docs/reference/errors.md. */
+  readonly exit: number;
+  /** Whether the same request may succeed later without a change. */
+  readonly retry: boolean;
+}
+
+function entry(
+  exit: number,
+  sentence: string,
+  causes: readonly string[],
+  next: string,
+  retry = false,
+): CatalogueEntry {
+  return { sentence, causes, next, exit, retry };
+}
+
+const usage = 2;
+const missing = 3;
+const noAnswer = 4;
+const exception = 5;
+const portUnusable = 6;
+const daemonGone = 7;
+const notAllowed = 8;
+const badConfig = 9;
+const linkDown = 10;
+const verifyFailed = 11;
+const needsConsent = 12;
+const timeRanOut = 124;
+
+/** All codes, by room. */
+export const catalogue = {
+  // anywhere
+  INTERNAL: entry(
+    1,
+    "Something went wrong inside plantd: {message}",
+    ["a defect of this version"],
+    "plant log --errors",
+  ),
+  REMOTE_FAILED: entry(
+    1,
+    "The other side reported {remoteCode}: {message}",
+    ["the other side runs another version"],
+    "plant version",
+  ),
+  USAGE: entry(usage, "{message}", ["a flag or argument is misspelt"], "plant help"),
+  TIME_RAN_OUT: entry(
+    timeRanOut,
+    "No result within {waitedMs} ms",
+    ["the gateway is busy", "the part that should answer is stuck"],
+    "plant status",
+    true,
+  ),
+  REQUEST_MALFORMED: entry(
+    usage,
+    "The request is not understood: {reason}",
+    ["the caller speaks another version", "a field is missing or of the wrong type"],
+    "plant version",
+  ),
+  OPERATION_UNKNOWN: entry(
+    usage,
+    "The service {service} has no operation {operation}",
+    ["the caller speaks another version"],
+    "plant version",
+  ),
+  LIMIT_REACHED: entry(
+    1,
+    "{limit} is limited to {max}",
+    ["more was asked for than this gateway allows"],
+    "plant config show",
+  ),
+  NOT_ALLOWED: entry(
+    notAllowed,
+    "{principal} may not {what}",
+    ["the account lacks the role"],
+    "plant auth whoami",
+  ),
+  NEEDS_CONSENT: entry(
+    needsConsent,
+    "{what} needs a confirmation",
+    ["the command changes something that cannot be undone"],
+    "repeat it with --yes",
+  ),
+
+  // config
+  CONFIG_INVALID: entry(
+    badConfig,
+    "The configuration has {count} errors",
+    ["a key is misspelt", "a value is out of its range"],
+    "plant config check",
+  ),
+  CONFIG_UNREADABLE: entry(
+    badConfig,
+    "The configuration file {path} cannot be read: {reason}",
+    ["the file does not exist", "its permissions are wrong"],
+    "plant config check",
+  ),
+  PROFILE_INVALID: entry(
+    badConfig,
+    "The device profile {profile} has {count} errors",
+    ["a key is misspelt", "an address or type is out of its range"],
+    "plant config check",
+  ),
+  PROFILE_UNKNOWN: entry(
+    badConfig,
+    "There is no device profile named {profile}",
+    ["the name is misspelt"],
+    "plant config check",
+  ),
+
+  // mdp, wire, broker, client, worker
+  FRAME_MALFORMED: entry(
+    1,
+    "A message on the bus is not MDP: frame {part} is wrong",
+    ["the peer speaks another protocol or version"],
+    "plant status",
+  ),
+  NO_SERVICE: entry(
+    daemonGone,
+    "Nobody serves {service}",
+    ["the part is not running", "the name is misspelt"],
+    "plant status",
+    true,
+  ),
+  WORKER_LOST: entry(
+    daemonGone,
+    "The worker serving {service} disappeared; the request may or may not have been carried out",
+    ["the part crashed or was restarted"],
+    "plant status",
+  ),
+  EXPIRED: entry(
+    timeRanOut,
+    "The request to {service} expired before anybody took it",
+    ["the part is busy or not running"],
+    "plant status",
+    true,
+  ),
+  QUEUE_FULL: entry(
+    1,
+    "The queue of {service} is full at {max} requests",
+    ["requests arrive faster than the part can serve them"],
+    "plant status",
+    true,
+  ),
+  DENIED: entry(
+    notAllowed,
+    "{principal} may not use {service}",
+    ["the peer came in by a socket without that right"],
+    "plant status",
+  ),
+  MESSAGE_TOO_LARGE: entry(
+    1,
+    "The message has {size} bytes; {max} are allowed",
+    ["a request holds too many items"],
+    "send fewer items at once",
+  ),
+  BROKER_UNREACHABLE: entry(
+    daemonGone,
+    "The broker does not answer at {endpoint}",
+    ["plantd is not running", "the data folder is another one"],
+    "plantd run",
+    true,
+  ),
+  CANCELLED: entry(130, "The request was cancelled", ["the caller gave up"], "repeat it", true),
+} as const satisfies Record<string, CatalogueEntry>;
+
+/** A name in the catalogue. */
+export type Code = keyof typeof catalogue;
+
+// Codes named where their rooms raise them keep the exit constants in use.
+export const exitCodes = {
+  usage,
+  missing,
+  noAnswer,
+  exception,
+  portUnusable,
+  daemonGone,
+  notAllowed,
+  badConfig,
+  linkDown,
+  verifyFailed,
+  needsConsent,
+  timeRanOut,
+} as const;

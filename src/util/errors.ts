@@ -1,0 +1,80 @@
+// The one error class. Its words come from the catalogue; only code and detail cross a wire.
+// It must not know who raises which code.
+import { type Code, catalogue } from "./catalogue.ts";
+
+/** Facts about one occurrence: names, numbers, addresses. Never a secret. */
+export type Detail = Readonly<Record<string, unknown>>;
+
+/** An error as it crosses the wire: `{code, message, detail, retryable}`. */
+export interface WireError {
+  readonly code: string;
+  readonly message: string;
+  readonly detail: Detail;
+  readonly retryable: boolean;
+}
+
+/** An error somebody can act on. */
+export class PlantError extends Error {
+  readonly code: Code;
+  readonly detail: Detail;
+
+  constructor(code: Code, detail: Detail = {}, options?: ErrorOptions) {
+    super(sentenceOf(code, detail), options);
+    this.name = "PlantError";
+    this.code = code;
+    this.detail = detail;
+  }
+
+  /** Whether the same request may succeed later without a change. */
+  get isRetryable(): boolean {
+    return catalogue[this.code].retry;
+  }
+
+  /** The process exit code of `plant`. */
+  get exit(): number {
+    return catalogue[this.code].exit;
+  }
+
+  /** The form that crosses a wire. */
+  toWire(): WireError {
+    const { code, message, detail, isRetryable } = this;
+    return { code, message, detail, retryable: isRetryable };
+  }
+
+  /** Rebuilds an error a peer sent; a code this version does not know becomes `REMOTE_FAILED`. */
+  static fromWire(wire: Partial<WireError>): PlantError {
+    const detail = typeof wire.detail === "object" && wire.detail !== null ? wire.detail : {};
+    if (isCode(wire.code)) return new PlantError(wire.code, detail);
+    return new PlantError("REMOTE_FAILED", {
+      ...detail,
+      remoteCode: String(wire.code ?? "none"),
+      message: String(wire.message ?? "").slice(0, 500),
+    });
+  }
+}
+
+/** Whether a string names an entry of the catalogue. */
+export function isCode(value: unknown): value is Code {
+  return typeof value === "string" && Object.hasOwn(catalogue, value);
+}
+
+/** Whether an error carries this code. */
+export function hasCode(error: unknown, ...codes: readonly Code[]): error is PlantError {
+  return error instanceof PlantError && codes.includes(error.code);
+}
+
+/** Any thrown thing as a PlantError; what is not one already becomes `INTERNAL` with its cause. */
+export function asPlantError(thrown: unknown): PlantError {
+  if (thrown instanceof PlantError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new PlantError("INTERNAL", { message }, { cause: thrown });
+}
+
+/** The sentence of a code with the facts of one occurrence filled in; missing facts read "?". */
+export function sentenceOf(code: Code, detail: Detail): string {
+  return catalogue[code].sentence.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = detail[name];
+    if (value === undefined || value === null) return "?";
+    return typeof value === "object" ? JSON.stringify(value) : String(value);
+  });
+}

@@ -1,0 +1,51 @@
+// Where a gateway keeps its files and sockets. It must not know what is in them.
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+/** Who a local peer is: the socket it comes in by. */
+export const principals = [
+  "store",
+  "sync",
+  "http",
+  "driver",
+  "technician",
+  "admin",
+  "appliance",
+] as const;
+export type Principal = (typeof principals)[number];
+
+/** The folders of one gateway. */
+export interface Paths {
+  readonly data: string;
+  readonly store: string;
+  readonly identity: string;
+  readonly backups: string;
+  readonly central: string;
+  /** Folder of the sockets, one folder in it per principal. */
+  readonly run: string;
+  /** The configuration file, whether or not it exists. */
+  readonly config: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The folders, from `PLANTD_DATA_DIR`, `PLANTD_RUN_DIR` and `PLANTD_CONFIG`. */
+export function findPaths(env: Environment): Paths {
+  const data = resolve(env.PLANTD_DATA_DIR ?? ".plantd");
+  const isUnit = env.PLANTD_DATA_DIR === undefined && existsSync("/run/plantd");
+  const run = env.PLANTD_RUN_DIR ?? (isUnit ? "/run/plantd" : join(data, "run"));
+  return {
+    data,
+    store: join(data, "store"),
+    identity: join(data, "identity"),
+    backups: join(data, "backups"),
+    central: join(data, "central"),
+    run,
+    config: env.PLANTD_CONFIG ?? join(data, "plantd.yaml"),
+  };
+}
+
+/** The broker's endpoint for one principal. */
+export function brokerEndpoint(paths: Paths, principal: Principal): string {
+  return `ipc://${join(paths.run, principal, "broker.sock")}`;
+}

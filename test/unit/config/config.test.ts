@@ -1,0 +1,88 @@
+// The configuration: layers of sources, defaults, and every error at once with its place.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { describeFlaw, parseConfig, settingNames, variableOf } from "../../../src/config/config.ts";
+import { PlantError } from "../../../src/util/errors.ts";
+
+function flawsOf(run: () => unknown): string[] {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof PlantError);
+    assert.equal(error.code, "CONFIG_INVALID");
+    return (error.detail.flaws as Parameters<typeof describeFlaw>[0][]).map(describeFlaw);
+  }
+  return assert.fail("no error was raised");
+}
+
+test("an empty configuration is all defaults", () => {
+  const config = parseConfig("", {});
+  assert.equal(config.broker.heartbeatMs, 1000);
+  assert.equal(config.store.flushMaxMs, 50);
+  assert.deepEqual(config.lines, {});
+});
+
+test("flags stand above the environment, the environment above the file", () => {
+  const text = "http:\n  port: 1\n  connectionsMax: 5\nstore:\n  flushMaxMs: 7\n";
+  const config = parseConfig(text, {
+    env: {
+      PLANTD_HTTP_PORT: "2",
+      PLANTD_STORE_FLUSH_MAX_MS: "8",
+      PLANTD_DATA_DIR: "/x",
+      HOME: "/",
+    },
+    flags: { "http.port": "3" },
+  });
+  assert.equal(config.http.port, 3);
+  assert.equal(config.http.connectionsMax, 5);
+  assert.equal(config.store.flushMaxMs, 8);
+});
+
+test("all wrong keys are named at once, with line and column", () => {
+  const text = [
+    "http:",
+    "  prot: 8480",
+    "  port: 70000",
+    "lines:",
+    "  rs485-1:",
+    "    kind: modbus-rtu",
+    "    path: /dev/ttyUSB0",
+    "    parity: weird",
+    "    devices:",
+    "      meter 1: { profile: x }",
+  ].join("\n");
+  const flaws = flawsOf(() => parseConfig(text, { file: "plantd.yaml" }));
+  const places = flaws.map((flaw) => flaw.split(" ")[0]).sort();
+  assert.deepEqual(places, [
+    "plantd.yaml:10:7",
+    "plantd.yaml:2:3",
+    "plantd.yaml:3:3",
+    "plantd.yaml:8:5",
+  ]);
+});
+
+test("a wrong value from the environment or a flag names its source", () => {
+  const flaws = flawsOf(() =>
+    parseConfig("", {
+      env: { PLANTD_HTTP_PORT: "x", PLANTD_NO_SUCH: "1" },
+      flags: { "store.flushMaxMs": "-1", "nope.nope": "1" },
+    }),
+  );
+  assert.deepEqual(flaws.map((flaw) => flaw.split(":")[0]).sort(), [
+    "environment PLANTD_NO_SUCH",
+    "environment http.port",
+    "flag nope.nope",
+    "flag store.flushMaxMs",
+  ]);
+});
+
+test("text that is not YAML is refused with its place", () => {
+  const flaws = flawsOf(() => parseConfig("a: [1,\nb: 2", { file: "f" }));
+  assert.match(flaws[0] ?? "", /^f:\d+:\d+ /);
+});
+
+test("every setting has a note that says why, a default, and a variable of its own", () => {
+  const names = settingNames();
+  assert.ok(names.length > 40);
+  assert.equal(new Set(names.map(variableOf)).size, names.length);
+});
