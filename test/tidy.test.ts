@@ -35,8 +35,9 @@ const layers: Readonly<Record<string, number>> = {
   "drivers/serial": 6,
   "drivers/echo": 6,
   "drivers/metric": 6,
-  "src/main": 7,
-  appliance: 7,
+  "drivers/simulator": 7,
+  "src/main": 8,
+  appliance: 8,
 };
 
 /** What drivers may import of src: what a driver in another repository could. */
