@@ -115,7 +115,10 @@ function settingOfVariable(name: string): string | undefined {
 
 /** The environment variable of a setting: `store.flushMaxMs` → `PLANTD_STORE_FLUSH_MAX_MS`. */
 export function variableOf(setting: string): string {
-  const snake = setting.replaceAll(".", "_").replace(/([a-z0-9])([A-Z])/g, "$1_$2");
+  const snake = setting
+    .replaceAll("MiB", "Mib")
+    .replaceAll(".", "_")
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2");
   return `PLANTD_${snake.toUpperCase()}`;
 }
 

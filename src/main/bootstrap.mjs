@@ -111,22 +111,47 @@ function compile(node) {
     read(stamp) === names && [...files, ...others].every((f) => fs.statSync(f).mtimeMs < last);
   if (isFresh) return;
   const startedMs = fs.statSync(writeProbe()).mtimeMs;
-  fs.rmSync(build, { recursive: true, force: true });
+  // Compiled aside and swapped in: what runs from the last compilation is not pulled from under.
+  const fresh = `${build}-${process.pid}`;
+  fs.rmSync(fresh, { recursive: true, force: true });
   const tsc = join(modules, "typescript", "bin", "tsc");
-  const result = spawnSync(node, [tsc, "-p", join(root, "tsconfig.json")], {
+  const result = spawnSync(node, [tsc, "-p", join(root, "tsconfig.json"), "--outDir", fresh], {
     cwd: root,
     stdio: ["ignore", 2, 2],
   });
-  if (result.status !== 0) fail("The TypeScript sources do not compile; see above.", 1);
+  if (result.status !== 0) {
+    fs.rmSync(fresh, { recursive: true, force: true });
+    fail("The TypeScript sources do not compile; see above.", 1);
+  }
   for (const path of files) {
     if (!assets.test(path)) continue;
-    const target = join(build, relative(root, path));
+    const target = join(fresh, relative(root, path));
     fs.mkdirSync(dirname(target), { recursive: true });
     fs.copyFileSync(path, target);
   }
-  fs.copyFileSync(join(root, "package.json"), join(build, "package.json"));
-  fs.writeFileSync(stamp, names);
-  fs.utimesSync(stamp, startedMs / 1000, startedMs / 1000);
+  fs.copyFileSync(join(root, "package.json"), join(fresh, "package.json"));
+  const mark = join(fresh, ".compiled");
+  fs.writeFileSync(mark, names);
+  fs.utimesSync(mark, startedMs / 1000, startedMs / 1000);
+  swapIn(fresh);
+}
+
+/** Puts a finished compilation in the place of the last one. */
+function swapIn(fresh) {
+  const old = `${fresh}-old`;
+  try {
+    fs.renameSync(build, old);
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error; // ENOENT: the first compilation
+  }
+  try {
+    fs.renameSync(fresh, build);
+  } catch (error) {
+    // Another process put the same compilation there first.
+    if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error;
+    fs.rmSync(fresh, { recursive: true, force: true });
+  }
+  fs.rmSync(old, { recursive: true, force: true });
 }
 
 /** A file written at this moment, to compare the file system's own time with. */

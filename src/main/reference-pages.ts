@@ -1,0 +1,192 @@
+// The generated pages of docs/reference: settings from the schema, errors from the catalogue,
+// commands from their help. Pure. It must not know where pages are kept.
+import { schema, variableOf } from "../config/config.ts";
+import { type CatalogueEntry, catalogue } from "../util/catalogue.ts";
+import { usage } from "./command-line.ts";
+
+/** What these pages read of a schema of valibot. */
+interface Shape {
+  readonly type: string;
+  readonly wrapped?: Shape;
+  readonly default?: unknown;
+  readonly pipe?: readonly Shape[];
+  readonly entries?: Readonly<Record<string, Shape>>;
+  readonly options?: readonly (Shape | string)[];
+  readonly value?: Shape;
+  readonly item?: Shape;
+  readonly literal?: unknown;
+  readonly requirement?: unknown;
+  readonly metadata?: { readonly unit?: string; readonly why?: string };
+}
+
+/** One setting, told. */
+interface Row {
+  readonly name: string;
+  readonly type: string;
+  readonly range: string;
+  readonly preset: string;
+  readonly why: string;
+}
+
+const generated = "<!-- Written by `npm run docs`; changes made here are lost. -->";
+
+/** Every generated page by its path below the root of the repository. */
+export function referencePages(): Readonly<Record<string, string>> {
+  return {
+    "docs/reference/config.md": configPage(),
+    "docs/reference/errors.md": errorsPage(),
+    "docs/reference/cli.md": cliPage(),
+  };
+}
+
+function unwrap(shape: Shape): Shape {
+  return shape.type === "optional" && shape.wrapped !== undefined ? shape.wrapped : shape;
+}
+
+/** The actions of a pipe, or the shape alone. */
+function actionsOf(shape: Shape): readonly Shape[] {
+  const inner = unwrap(shape);
+  return inner.pipe ?? [inner];
+}
+
+function row(name: string, shape: Shape): Row {
+  const actions = actionsOf(shape);
+  const find = (type: string) => actions.find((action) => action.type === type);
+  const said = find("metadata")?.metadata;
+  const first = actions[0];
+  const isWhole = find("integer") !== undefined;
+  return {
+    name,
+    type: isWhole ? (said?.unit ?? "number") : typeWord(first),
+    range: rangeOf(find, first),
+    preset: shape.type === "optional" ? presetWord(shape.default) : "required",
+    why: said?.why ?? "",
+  };
+}
+
+function typeWord(shape: Shape | undefined): string {
+  if (shape?.type === "string") return "text";
+  if (shape?.type === "picklist" || shape?.type === "literal") return "word";
+  if (shape?.type === "array") return "list of texts";
+  if (shape?.type === "boolean") return "true or false";
+  return shape?.type ?? "";
+}
+
+function rangeOf(find: (type: string) => Shape | undefined, first: Shape | undefined): string {
+  const [least, most] = [find("min_value")?.requirement, find("max_value")?.requirement];
+  if (least !== undefined || most !== undefined) return `${least ?? "…"} – ${most ?? "…"}`;
+  if (first?.type === "picklist") return (first.options ?? []).join(", ");
+  if (first?.type === "literal") return String(first.literal);
+  const longest = find("max_length")?.requirement;
+  if (longest !== undefined) return `at most ${longest} characters`;
+  return "";
+}
+
+function presetWord(preset: unknown): string {
+  if (preset === "") return "(empty)";
+  if (Array.isArray(preset)) return preset.length === 0 ? "(none)" : preset.join(", ");
+  return `\`${String(preset)}\``;
+}
+
+function table(rows: readonly Row[], heading: string, variable: boolean): string {
+  const head = variable
+    ? `| ${heading} | type, unit | range | default | what for | variable |\n|---|---|---|---|---|---|`
+    : `| ${heading} | type, unit | range | default | what for |\n|---|---|---|---|---|`;
+  const lines = rows.map(({ name, type, range, preset, why }) => {
+    const cells = [`\`${name}\``, type, range, preset, why];
+    if (variable) cells.push(`\`${variableOf(name)}\``);
+    return `| ${cells.join(" | ")} |`;
+  });
+  return [head, ...lines].join("\n");
+}
+
+/** A section of plain settings; nothing for sections whose keys are free names. */
+function sectionText(name: string, shape: Shape): string | undefined {
+  const entries = unwrap(shape).entries;
+  if (entries === undefined) return undefined;
+  const rows = Object.entries(entries).map(([key, entry]) => row(`${name}.${key}`, entry));
+  return `## ${name}\n\n${table(rows, "setting", true)}`;
+}
+
+/** The lines: one table per kind, and the devices once. */
+function linesText(shape: Shape): string {
+  const variants = (unwrap(shape).value?.options ?? []) as readonly Shape[];
+  const parts: string[] = [
+    "## lines",
+    "One entry per physical line, by a name of your choice: `lines.<line>`. The part `driver:<line>` owns it. " +
+      "The kind says which further settings it has.",
+  ];
+  let devices: Shape | undefined;
+  for (const variant of variants) {
+    const entries = variant.entries ?? {};
+    const rows = Object.entries(entries)
+      .filter(([key]) => key !== "devices")
+      .map(([key, entry]) => row(key, entry));
+    devices ??= entries.devices;
+    parts.push(`### kind: ${String(entries.kind?.literal)}\n\n${table(rows, "setting", false)}`);
+  }
+  const device = devices === undefined ? undefined : unwrap(devices).value;
+  const rows = Object.entries(device?.entries ?? {}).map(([key, entry]) => row(key, entry));
+  parts.push(`### devices.<device>\n\n${table(rows, "setting", false)}`);
+  return parts.join("\n\n");
+}
+
+function configPage(): string {
+  const sections = Object.entries(schema.entries as Readonly<Record<string, Shape>>).map(
+    ([name, shape]) => (name === "lines" ? linesText(shape) : sectionText(name, shape)),
+  );
+  return page("Settings", [
+    "The configuration is one YAML file: `plantd.yaml` in the data folder, or the one named by `PLANTD_CONFIG` or " +
+      "`--config`. Above it stand the variables of the environment, above them `--set NAME=VALUE`. Unknown keys are " +
+      "refused, and all that is wrong is told at once, with line and column: `plant config check`.",
+    "Four variables are no settings: `PLANTD_DATA_DIR` (where everything is kept, `./.plantd`), `PLANTD_RUN_DIR` (the " +
+      "sockets), `PLANTD_CONFIG` (the file) and `PLANTD_RUN=source` (run a checkout without compiling).",
+    ...sections.filter((text) => text !== undefined),
+  ]);
+}
+
+/** Exit codes of `plant`, in order. */
+const exits: readonly (readonly [number, string])[] = [
+  [0, "done, or healthy"],
+  [1, "a fault was found"],
+  [2, "wrong usage"],
+  [3, "there is no such thing"],
+  [4, "no answer from the field device"],
+  [5, "the field device answered with an exception"],
+  [6, "the port cannot be used"],
+  [7, "a part of plantd is not there"],
+  [8, "not allowed"],
+  [9, "the configuration is invalid"],
+  [10, "the link to the centre is down"],
+  [11, "a verification failed"],
+  [12, "a confirmation is needed"],
+  [70, "a defect of plantd ended it"],
+  [124, "time ran out"],
+  [130, "interrupted"],
+];
+
+function errorsPage(): string {
+  const codes = Object.entries(catalogue as Readonly<Record<string, CatalogueEntry>>);
+  return page("Errors", [
+    "Every error has a code. Command, page, log and this page print from the same catalogue; `plant explain CODE` " +
+      "works without a connection.",
+    `## Exit codes\n\n| exit | meaning |\n|---|---|\n${exits.map(([code, meaning]) => `| ${code} | ${meaning} |`).join("\n")}`,
+    "## Codes",
+    ...codes.map(([code, entry]) => {
+      const causes = entry.causes.map((cause) => `- ${cause}`).join("\n");
+      const retry = entry.retry ? "The same request may succeed later." : "";
+      return (
+        `### ${code}\n\n${entry.sentence}\n\n${causes}\n\n` +
+        `Next: \`${entry.next}\`. Exit ${entry.exit}. ${retry}`.trim()
+      );
+    }),
+  ]);
+}
+
+function cliPage(): string {
+  return page("Commands", [`## plantd\n\n\`\`\`\n${usage.trimEnd()}\n\`\`\``]);
+}
+
+function page(title: string, parts: readonly string[]): string {
+  return `${[`# ${title}`, generated, ...parts].join("\n\n")}\n`;
+}
