@@ -49,7 +49,6 @@ const awaited = new Set([
   "commander",
   "hono",
   "lmdb",
-  "modbus-serial",
   "mqtt",
   "reflect-metadata",
   "serialport",

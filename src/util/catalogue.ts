@@ -172,6 +172,77 @@ export const catalogue = {
     true,
   ),
   CANCELLED: entry(130, "The request was cancelled", ["the caller gave up"], "repeat it", true),
+
+  // drivers
+  BUS_NO_ANSWER: entry(
+    noAnswer,
+    "{device} does not answer on {line}",
+    ["the device has no power", "its address, speed or parity differ", "A and B are swapped"],
+    "plant bus check",
+    true,
+  ),
+  BUS_FAULTY: entry(
+    noAnswer,
+    "{device} answers on {line}, but not validly: {fault}",
+    ["noise, or a missing termination", "two devices have one address", "the speed differs"],
+    "plant bus check",
+    true,
+  ),
+  BUS_EXCEPTION: entry(
+    exception,
+    "{device} refused with exception {exception} ({words}): the wire is good",
+    ["the profile belongs to another device", "the device is busy or in local operation"],
+    "plant device show",
+  ),
+  PORT_UNUSABLE: entry(
+    portUnusable,
+    "The port {port} cannot be used: {reason}",
+    ["it is unplugged", "another program holds it", "the device refuses the connection"],
+    "plant bus list",
+    true,
+  ),
+  DEVICE_UNKNOWN: entry(
+    missing,
+    "There is no device named {device} on {line}",
+    ["the name is misspelt"],
+    "plant status",
+  ),
+  DEVICE_DISABLED: entry(
+    notAllowed,
+    "The device {device} is disabled",
+    ["the configuration says enabled: false"],
+    "plant config show",
+  ),
+  POINT_UNKNOWN: entry(
+    missing,
+    "The device {device} has no point named {point}",
+    ["the name is misspelt"],
+    "plant values",
+  ),
+  POINT_READ_ONLY: entry(
+    notAllowed,
+    "The point {point} of {device} cannot be written",
+    ["its profile does not allow it"],
+    "plant device show",
+  ),
+  VALUE_REFUSED: entry(
+    usage,
+    "The value cannot be written: {reason}",
+    ["it is out of the range of the profile", "it has another type"],
+    "plant device show",
+  ),
+  WRITE_GUARDED: entry(
+    1,
+    "Not written: {point} is {found}, not {expected} as expected",
+    ["somebody else changed it"],
+    "plant values",
+  ),
+  WRITE_UNVERIFIED: entry(
+    verifyFailed,
+    "{point} reads {found} after {written} was written",
+    ["the device limits the value", "the device is in local operation"],
+    "plant values",
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** A name in the catalogue. */

@@ -1,0 +1,56 @@
+// Door of the Modbus driver: profiles, registers and frames of both sides.
+// It must not know the bus.
+export {
+  frameRtu,
+  frameSocket,
+  frameTcp,
+  hasValidCrc,
+  isMbapValid,
+  type Mbap,
+  readMbap,
+  requestBytesOf,
+  rtuBytesMax,
+  type TcpFramer,
+  type TcpFramerEvents,
+  watchMbap,
+} from "./framing.ts";
+export {
+  answerBytesOf,
+  bitAt,
+  type DecodedRequest,
+  type DecodedResponse,
+  decodeRequest,
+  decodeResponse,
+  encodeRequest,
+  encodeResponse,
+  exceptionNames,
+  functionOf,
+  isBitTable,
+  limits,
+  packBits,
+  type Request,
+  type Response,
+  type Table,
+  tables,
+} from "./pdu.ts";
+export { type Block, gapMax, planBlocks, type RequestCost, requestOf } from "./planner.ts";
+export {
+  layoutOf,
+  loadProfile,
+  type Profile,
+  type ProfileFlaw,
+  type ProfilePoint,
+  parseProfile,
+  profileNames,
+} from "./profile.ts";
+export {
+  decodeRegisters,
+  encodeRegisters,
+  type Layout,
+  type Order,
+  orders,
+  type RegisterType,
+  registersOf,
+  roundToLayout,
+  types,
+} from "./registers.ts";
