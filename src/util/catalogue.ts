@@ -243,6 +243,145 @@ export const catalogue = {
     ["the device limits the value", "the device is in local operation"],
     "plant values",
   ),
+
+  // batch
+  ENVELOPE_MALFORMED: entry(
+    verifyFailed,
+    "A message from the uplink is no envelope: {reason}",
+    ["the peer runs another version", "something else publishes on this topic"],
+    "plant version",
+  ),
+  ENVELOPE_FORGED: entry(
+    verifyFailed,
+    "A message for device {device} is not signed by a key that may",
+    ["the key was rotated or revoked", "somebody else publishes on this topic"],
+    "plant status",
+  ),
+  BATCH_MALFORMED: entry(
+    verifyFailed,
+    "A batch of records cannot be read: {reason}",
+    ["the peer runs another version"],
+    "plant version",
+  ),
+  BATCH_TOO_LARGE: entry(
+    verifyFailed,
+    "A message from the uplink is larger than the {max} that are allowed",
+    ["the peer has larger limits"],
+    "plant config show",
+  ),
+  MESSAGE_MALFORMED: entry(
+    verifyFailed,
+    "A message {type} from the uplink is not understood: {reason}",
+    ["the peer runs another version"],
+    "plant version",
+  ),
+
+  // uplink, sync, fetch
+  LINK_UNREACHABLE: entry(
+    linkDown,
+    "{address} cannot be reached: {reason}",
+    ["the network or VPN is down", "a firewall closes the port", "the address is wrong"],
+    "plant status",
+    true,
+  ),
+  LINK_TLS_FAILED: entry(
+    linkDown,
+    "No trusted connection to {address}: {reason}",
+    ["the certificate is of another site", "the clock is wrong", "a proxy opens the connection"],
+    "plant status",
+    true,
+  ),
+  LINK_REFUSED: entry(
+    linkDown,
+    "{address} refuses this gateway: {reason}",
+    ["the device was removed at the centre", "its certificate has expired"],
+    "plant enroll",
+    true,
+  ),
+  LINK_TAKEN_OVER: entry(
+    linkDown,
+    "Another client connected to {address} under the same name",
+    ["a copy of this gateway is running", "the identity was restored on a second machine"],
+    "look for a second gateway with this identity",
+    true,
+  ),
+  LINK_CLOSED: entry(
+    linkDown,
+    "The connection to {address} ended: {reason}",
+    ["the network failed", "the MQTT broker was stopped"],
+    "plant status",
+    true,
+  ),
+  LINK_BUSY: entry(
+    linkDown,
+    "{max} messages already wait for {address}",
+    ["the connection is slower than what is sent"],
+    "plant status",
+    true,
+  ),
+  FETCH_FAILED: entry(
+    linkDown,
+    "{url} does not answer as it should: {reason}",
+    ["the address is wrong", "the centre is not running", "a proxy is in the way"],
+    "check the address with a browser",
+    true,
+  ),
+  SYNC_NOT_ENROLLED: entry(
+    missing,
+    "This gateway belongs to no centre",
+    ["it was never enrolled"],
+    "plant enroll <url> <code>",
+  ),
+  SYNC_IDENTITY_UNUSABLE: entry(
+    portUnusable,
+    "The identity in {path} cannot be used: {reason}",
+    ["the file is damaged", "its permissions are wrong", "the disk is full"],
+    "plant enroll <url> <code>",
+  ),
+
+  // access
+  TOKEN_MALFORMED: entry(
+    notAllowed,
+    "The token is not one of ours: {reason}",
+    ["it was cut off while copying", "it belongs to another system"],
+    "plant enroll",
+  ),
+  TOKEN_FORGED: entry(
+    notAllowed,
+    "The token is not signed by a key of this site",
+    ["its key was revoked", "it belongs to another site"],
+    "plant enroll",
+  ),
+  TOKEN_NOT_VALID: entry(
+    notAllowed,
+    "The token does not hold here and now: {reason}",
+    ["it has expired", "it was made for another use", "the clock is wrong"],
+    "plant status",
+  ),
+  KEY_SET_REFUSED: entry(
+    verifyFailed,
+    "The key set is refused: {reason}",
+    ["it is older than the one known", "it comes from another site"],
+    "plant status",
+  ),
+  ENROL_CODE_MALFORMED: entry(
+    usage,
+    "This is no enrolment code: {reason}",
+    ["a character was misread"],
+    "copy the code from the centre again",
+  ),
+  ENROL_REFUSED: entry(
+    notAllowed,
+    "The centre refuses the enrolment: {reason}",
+    ["the code has expired or was used", "too many tries"],
+    "ask the operator for a new code",
+  ),
+  ENROL_ANSWER_FORGED: entry(
+    verifyFailed,
+    "The answer to the enrolment does not come from who made the code: {reason}",
+    ["the address belongs to somebody else", "the answer was changed on its way"],
+    "check the address of the centre",
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** A name in the catalogue. */

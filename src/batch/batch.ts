@@ -1,0 +1,43 @@
+// Upstream envelopes, batches of records and control messages: encode, sign, check, decode. Pure.
+// It must not know MQTT, disks or clocks.
+export {
+  deviceId,
+  type Envelope,
+  type EnvelopeFields,
+  type EnvelopeHeader,
+  hexId,
+  type KeyLookup,
+  type MessageType,
+  type OpenLimits,
+  open,
+  openLimits,
+  peekHeader,
+  seal,
+} from "./envelope.ts";
+export {
+  type Body,
+  checkTopic,
+  decodeBody,
+  encodeBody,
+  type LineageEntry,
+  lineageFingerprint,
+  lineageMax,
+  parseTopic,
+  topicOf,
+  willPayload,
+} from "./messages.ts";
+export {
+  type BatchRecord,
+  type BodyRecord,
+  type CoverRecord,
+  type DefineRecord,
+  type DeleteRecord,
+  type EventRecord,
+  type LineRecord,
+  lastOf,
+  type PointRecord,
+  type Quality,
+  type Stream,
+  streams,
+} from "./records.ts";
+export { decodeBatch, encodeBatch, type Span } from "./sections.ts";
