@@ -54,7 +54,6 @@ const awaited = new Set([
   "serialport",
   "tweetnacl",
   "undici",
-  "zeromq",
 ]);
 const forbiddenNames = /^(utils?|helpers?|index|common|misc|manager|handler)\.ts$/;
 const topLevel = ["src", "drivers", "appliance", "systemd", "image", "test", "docs"];

@@ -171,6 +171,18 @@ export const catalogue = {
     "plantd run",
     true,
   ),
+  BROKER_LOST: entry(
+    daemonGone,
+    "The connection to the broker broke; the request may or may not have been carried out",
+    ["the broker crashed or was restarted"],
+    "plant status",
+  ),
+  ENDPOINT_UNUSABLE: entry(
+    portUnusable,
+    "The address {endpoint} cannot be used: {reason}",
+    ["another plantd is running on the same data folder", "the address is misspelt"],
+    "plant status",
+  ),
   CANCELLED: entry(130, "The request was cancelled", ["the caller gave up"], "repeat it", true),
 
   // drivers

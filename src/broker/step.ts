@@ -1,0 +1,420 @@
+// The broker's decisions: what each message, loss and moment of time leads to.
+// It must not know sockets, clocks, or what bodies mean.
+import { decodeFromPeer, type Frames, plant, rfc18, sizeOf } from "../mdp/mdp.ts";
+import type { Code } from "../util/catalogue.ts";
+import { type Detail, hasCode } from "../util/errors.ts";
+import { answerInternal, isInternal } from "./mmi.ts";
+import {
+  answer,
+  detach,
+  enqueue,
+  expireQueued,
+  idOf,
+  pump,
+  refuse,
+  release,
+  removeWorker,
+  say,
+  tellWorker,
+  withdraw,
+} from "./queue.ts";
+import {
+  type Client,
+  type Effect,
+  hasRoomForPeer,
+  type Request,
+  type Service,
+  type State,
+  serviceNamed,
+  type Worker,
+} from "./state.ts";
+
+/** What happens to the broker; times are monotonic. */
+export type Input =
+  | {
+      readonly kind: "message";
+      readonly peer: string;
+      /** Who comes in by the peer's listener. */
+      readonly principal: string;
+      readonly frames: Frames;
+      readonly nowMs: number;
+    }
+  | { readonly kind: "gone"; readonly peer: string; readonly nowMs: number }
+  | { readonly kind: "tick"; readonly nowMs: number };
+
+type Message = Extract<Input, { kind: "message" }>;
+
+/** Changes the state and returns what is to be sent, in order. Never throws for any input. */
+export function step(state: State, input: Input): Effect[] {
+  state.nowMs = input.nowMs;
+  state.effects = [];
+  switch (input.kind) {
+    case "message":
+      receive(state, input);
+      break;
+    case "gone":
+      forget(state, input.peer);
+      break;
+    case "tick":
+      tick(state);
+  }
+  return state.effects;
+}
+
+/** Longest time until the next tick, in milliseconds. */
+export function pauseMs(state: State): number {
+  const { heartbeatMs } = state.settings;
+  return state.queued > 0 ? Math.min(25, heartbeatMs / 4) : heartbeatMs / 4;
+}
+
+function receive(state: State, input: Message): void {
+  const { peer, frames } = input;
+  state.counters.messages += 1;
+  const worker = state.workers.get(peer);
+  if (worker !== undefined) worker.heardMs = state.nowMs;
+  try {
+    const heard = decodeFromPeer(frames);
+    if (heard.dialect === "plant") {
+      if (heard.side === "client") hearClient(state, input, heard.message);
+      else hearWorker(state, input, worker, heard.message);
+    } else if (heard.side === "client") {
+      const { service, body } = heard.message;
+      ask(state, input, { dialect: "rfc18", key: -state.nextId, service, body });
+    } else hearRfc18Worker(state, input, worker, heard.message);
+  } catch (error) {
+    if (!hasCode(error, "FRAME_MALFORMED")) throw error;
+    state.counters.malformed += 1;
+  }
+}
+
+interface Asking {
+  readonly dialect: "plant" | "rfc18";
+  readonly key: number;
+  readonly service: string;
+  readonly body: Frames;
+  readonly head?: plant.Head;
+}
+
+function hearClient(state: State, input: Message, message: plant.FromClient): void {
+  const { head, service } = message;
+  if (message.kind === "request") {
+    ask(state, input, { dialect: "plant", key: head.id, service, body: message.body, head });
+    return;
+  }
+  const request = state.clients.get(input.peer)?.open.get(head.id);
+  if (request === undefined) return;
+  if (message.kind === "credit") tellWorker(state, request, message);
+  else abandon(state, request);
+}
+
+/** The client gave up: a waiting request goes, a running one is told to stop. */
+function abandon(state: State, request: Request): void {
+  state.counters.cancelled += 1;
+  if (request.worker === undefined) {
+    withdraw(state, request);
+    return;
+  }
+  detach(state, request);
+  tellWorker(state, request, { kind: "cancel" });
+}
+
+const nobody: Service = {
+  name: "",
+  workers: new Set(),
+  idle: new Set(),
+  queues: new Map(),
+  queued: 0,
+  nearestMs: Number.POSITIVE_INFINITY,
+  wasServed: false,
+};
+const noTrace = new Uint8Array(16);
+
+function ask(state: State, input: Message, asking: Asking): void {
+  const { settings, counters } = state;
+  counters.requests += 1;
+  const client = state.clients.get(input.peer) ?? { peer: input.peer, open: new Map() };
+  if (client.open.has(asking.key)) {
+    counters.outOfPlace += 1;
+    return;
+  }
+  const internal = isInternal(asking.service);
+  const request = requestOf(state, client, asking, { ...nobody, name: asking.service });
+  const refusal = refusalOf(state, input, asking, client);
+  if (refusal !== undefined) {
+    refuse(state, request, ...refusal);
+    return;
+  }
+  if (internal) {
+    answer(state, request, {
+      kind: "final",
+      body: answerInternal(state, asking.service, asking.body),
+    });
+    return;
+  }
+  const service = serviceNamed(state, asking.service);
+  if (service === undefined) {
+    counters.limited += 1;
+    refuse(state, request, "LIMIT_REACHED", { limit: "services", max: settings.servicesMax });
+    return;
+  }
+  if (service.queued >= settings.queueMax) {
+    counters.queueFull += 1;
+    const detail = { service: service.name, max: settings.queueMax };
+    refuse(state, request, "QUEUE_FULL", detail);
+    return;
+  }
+  const accepted = requestOf(state, client, asking, service);
+  state.nextId += 1;
+  client.open.set(asking.key, accepted);
+  state.clients.set(client.peer, client);
+  enqueue(state, accepted);
+}
+
+function requestOf(state: State, client: Client, asking: Asking, service: Service): Request {
+  const { head, dialect, key, body } = asking;
+  const { nowMs, settings } = state;
+  const hasDeadline = head !== undefined && head.remainingMs !== plant.noDeadline;
+  const dueMs = hasDeadline ? nowMs + head.remainingMs : Number.POSITIVE_INFINITY;
+  return {
+    id: state.nextId,
+    client,
+    key,
+    dialect,
+    service,
+    body,
+    trace: head === undefined ? noTrace : head.trace,
+    flags: head === undefined ? plant.flag.partials : head.flags,
+    dueMs,
+    queueDueMs: hasDeadline ? dueMs : nowMs + settings.requestTtlMs,
+    worker: undefined,
+    isOver: false,
+  };
+}
+
+function refusalOf(
+  state: State,
+  input: Message,
+  asking: Asking,
+  client: Client,
+): [Code, Detail] | undefined {
+  const { settings, counters } = state;
+  const size = sizeOf(asking.body);
+  if (size > settings.messageBytesMax) {
+    counters.limited += 1;
+    return ["MESSAGE_TOO_LARGE", { size, max: settings.messageBytesMax }];
+  }
+  if (asking.body.length > settings.framesMax) {
+    counters.limited += 1;
+    return ["LIMIT_REACHED", { limit: "frames in a message", max: settings.framesMax }];
+  }
+  if (client.open.size >= settings.requestsPerPeerMax) {
+    counters.limited += 1;
+    return ["LIMIT_REACHED", { limit: "open requests", max: settings.requestsPerPeerMax }];
+  }
+  if (client.open.size === 0 && !hasRoomForPeer(state)) {
+    counters.limited += 1;
+    return ["LIMIT_REACHED", { limit: "peers", max: settings.peersMax }];
+  }
+  const { principal } = input;
+  if (!isInternal(asking.service) && !state.admits(principal, "call", asking.service)) {
+    counters.denied += 1;
+    return ["DENIED", { principal, service: asking.service }];
+  }
+  return undefined;
+}
+
+function hearWorker(
+  state: State,
+  input: Message,
+  worker: Worker | undefined,
+  message: plant.FromWorker,
+): void {
+  switch (message.kind) {
+    case "ready":
+      register(state, input, message, "plant");
+      return;
+    case "disconnect":
+      if (worker !== undefined) removeWorker(state, worker);
+      return;
+    case "heartbeat":
+      if (worker?.dialect !== "plant") sendAway(state, input, "plant");
+      return;
+    case "partial":
+    case "final": {
+      const request = belonging(state, input, worker, message.head.id);
+      if (request !== undefined) conclude(state, request, message);
+      return;
+    }
+    case "error": {
+      const request = belonging(state, input, worker, message.head.id);
+      if (request !== undefined) fail(state, request, message.error);
+    }
+  }
+}
+
+function hearRfc18Worker(
+  state: State,
+  input: Message,
+  worker: Worker | undefined,
+  message: rfc18.FromWorker,
+): void {
+  switch (message.kind) {
+    case "ready":
+      register(state, input, { ...message, concurrency: 1 }, "rfc18");
+      return;
+    case "disconnect":
+      if (worker !== undefined) removeWorker(state, worker);
+      return;
+    case "heartbeat":
+      if (worker?.dialect !== "rfc18") sendAway(state, input, "rfc18");
+      return;
+    case "partial":
+    case "final": {
+      const request = belonging(state, input, worker, idOf(message.client));
+      if (request !== undefined) conclude(state, request, message);
+    }
+  }
+}
+
+function register(
+  state: State,
+  input: Message,
+  ready: { readonly service: string; readonly concurrency: number },
+  dialect: "plant" | "rfc18",
+): void {
+  const { peer, principal } = input;
+  const { service: name, concurrency } = ready;
+  if (state.workers.has(peer) || isInternal(name)) {
+    sendAway(state, input, dialect);
+    return;
+  }
+  if (!state.admits(principal, "serve", name)) {
+    state.counters.denied += 1;
+    sendAway(state, input, dialect);
+    return;
+  }
+  const service = hasRoomForPeer(state) ? serviceNamed(state, name) : undefined;
+  if (service === undefined) {
+    state.counters.limited += 1;
+    sendAway(state, input, dialect);
+    return;
+  }
+  const { nowMs } = state;
+  const worker: Worker = {
+    peer,
+    principal,
+    dialect,
+    service,
+    concurrency,
+    active: new Map(),
+    heardMs: nowMs,
+    saidMs: nowMs,
+  };
+  state.workers.set(peer, worker);
+  service.workers.add(worker);
+  service.idle.add(worker);
+  service.wasServed = true;
+  beat(state, worker);
+  pump(state, service);
+}
+
+/** A valid command out of its place: DISCONNECT, and whatever the peer was doing is over. */
+function sendAway(state: State, input: Message, dialect: "plant" | "rfc18"): void {
+  const { peer } = input;
+  state.counters.outOfPlace += 1;
+  const worker = state.workers.get(peer);
+  if (worker !== undefined) removeWorker(state, worker);
+  const codec = dialect === "plant" ? plant : rfc18;
+  state.effects.push({ peer, frames: codec.encodeToWorker({ kind: "disconnect" }) });
+}
+
+/** The request a reply is for: it must be one this very worker is working on. */
+function belonging(
+  state: State,
+  input: Message,
+  worker: Worker | undefined,
+  id: number,
+): Request | undefined {
+  if (worker === undefined || worker.active.size === 0) {
+    const dialect = input.frames[0]?.[3] === 0x57 && isPlant(input.frames) ? "plant" : "rfc18";
+    sendAway(state, input, dialect);
+    return undefined;
+  }
+  const request = worker.active.get(id);
+  if (request === undefined) state.counters.lateReplies += 1;
+  return request;
+}
+
+function isPlant(frames: Frames): boolean {
+  return Buffer.from(frames[0] ?? []).toString("latin1") === plant.workerHeader;
+}
+
+function conclude(
+  state: State,
+  request: Request,
+  reply: { readonly kind: "partial" | "final"; readonly body: Frames },
+): void {
+  const { worker } = request;
+  answer(state, request, { kind: reply.kind, body: reply.body });
+  if (reply.kind === "final" && worker !== undefined) release(state, worker, request);
+}
+
+/** A worker's refusal: an error for our clients, a last reply of that shape for others. */
+function fail(state: State, request: Request, error: Uint8Array): void {
+  const { client, service, key, trace, flags, worker } = request;
+  if (request.dialect === "rfc18") {
+    const body = [Buffer.from('{"success":false,"error":'), error, Buffer.from("}")];
+    answer(state, request, { kind: "final", body: [Buffer.concat(body)] });
+  } else if (client !== undefined) {
+    const head = { id: key, remainingMs: 0, trace, flags };
+    const frames = plant.encodeToClient({ kind: "error", service: service.name, head, error });
+    state.effects.push({ peer: client.peer, frames });
+  }
+  if (worker !== undefined) release(state, worker, request);
+}
+
+/** A peer is gone: its service is one worker poorer, and nobody waits for what it asked. */
+function forget(state: State, peer: string): void {
+  const worker = state.workers.get(peer);
+  if (worker !== undefined) {
+    state.counters.workersLost += 1;
+    removeWorker(state, worker);
+  }
+  const client = state.clients.get(peer);
+  if (client === undefined) return;
+  for (const request of [...client.open.values()]) abandon(state, request);
+}
+
+function beat(state: State, worker: Worker): void {
+  const codec = worker.dialect === "plant" ? plant : rfc18;
+  say(state, worker, codec.encodeToWorker({ kind: "heartbeat" }));
+}
+
+function tick(state: State): void {
+  for (const service of state.services.values()) {
+    if (service.queued > 0) expireQueued(state, service);
+  }
+  if (state.nowMs < state.watchMs) return;
+  const { heartbeatMs, livenessMs, busyTimeoutMs } = state.settings;
+  state.watchMs = state.nowMs + heartbeatMs / 4;
+  for (const worker of [...state.workers.values()]) {
+    const allowedMs = worker.active.size > 0 ? Math.max(busyTimeoutMs, livenessMs) : livenessMs;
+    if (state.nowMs - worker.heardMs >= allowedMs) {
+      state.counters.workersLost += 1;
+      removeWorker(state, worker);
+      continue;
+    }
+    for (const request of worker.active.values()) {
+      if (request.client !== undefined && request.dueMs <= state.nowMs) overdue(state, request);
+    }
+    if (state.nowMs - worker.saidMs >= heartbeatMs) beat(state, worker);
+  }
+}
+
+/** The deadline passed while a worker works: nobody waits, the worker is told. */
+function overdue(state: State, request: Request): void {
+  state.counters.expired += 1;
+  refuse(state, request, "EXPIRED", { service: request.service.name });
+  detach(state, request);
+  tellWorker(state, request, { kind: "cancel" });
+}
