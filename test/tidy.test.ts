@@ -49,11 +49,9 @@ const awaited = new Set([
   "commander",
   "hono",
   "lmdb",
-  "mqtt",
   "reflect-metadata",
   "serialport",
   "tweetnacl",
-  "undici",
 ]);
 const forbiddenNames = /^(utils?|helpers?|index|common|misc|manager|handler)\.ts$/;
 const topLevel = ["src", "drivers", "appliance", "systemd", "image", "test", "docs"];
