@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { PlantError } from "../util/errors.ts";
 
 /** Parts of a gateway in the order they start; drivers come one per line. */
-const gatewayParts = ["broker", "store", "sync", "http"] as const;
+export const gatewayParts = ["broker", "store", "sync", "http"] as const;
 /** Parts that run only when they are named. */
 const otherParts = ["echo", "metric", "central"] as const;
 

@@ -1,0 +1,84 @@
+// Brings the log lines of a process to the logger: batched, bounded, oldest dropped and counted.
+// It must not know what a line says.
+import type { Clock } from "../util/clock.ts";
+import type { Log } from "../util/log.ts";
+import { type Running, startLoop } from "../util/running.ts";
+
+/** Takes lines at any time, also before the logger is there. */
+export interface LogRoad {
+  /** Puts one finished line on its way; never throws, never waits. */
+  push(line: string): void;
+  /** Starts carrying; disposal makes one last attempt. */
+  start(deps: LogRoadDeps): Running;
+}
+
+export interface LogRoadDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Hands over lines, oldest first; rejects when the logger is not there. */
+  readonly deliver: (lines: readonly string[], signal: AbortSignal) => Promise<void>;
+}
+
+export interface LogRoadConfig {
+  /** Lines that may wait; above it the oldest go. */
+  readonly linesMax: number;
+  /** Lines in one delivery. */
+  readonly batchMax: number;
+  /** Time between two deliveries. */
+  readonly pauseMs: number;
+  /** Longest last attempt at the end. */
+  readonly closeMs: number;
+}
+
+/** Opens a road nobody travels on yet. */
+export function openLogRoad(config: LogRoadConfig): LogRoad {
+  const waiting: string[] = [];
+  let dropped = 0;
+  const push = (line: string) => {
+    waiting.push(line);
+    while (waiting.length > config.linesMax) {
+      waiting.shift();
+      dropped += 1;
+    }
+  };
+  return { push, start };
+
+  function start({ clock, log, deliver }: LogRoadDeps): Running {
+    let isRefused = false;
+    /** Delivers all that waits; stops at the first failure, with the rest still waiting. */
+    const carry = async (signal: AbortSignal): Promise<void> => {
+      while (waiting.length > 0 && !signal.aborted) {
+        const batch = waiting.slice(0, config.batchMax);
+        const before = dropped;
+        try {
+          await deliver(batch, signal);
+        } catch (error) {
+          // A line about it would be one more line that waits, each time.
+          if (!isRefused) log.debug("the logger takes no lines; they wait", { error });
+          isRefused = true;
+          return;
+        }
+        isRefused = false;
+        // What was dropped meanwhile came from the front of the batch.
+        waiting.splice(0, Math.max(0, batch.length - (dropped - before)));
+      }
+      if (dropped > 0 && !signal.aborted) {
+        const lines = dropped;
+        dropped = 0;
+        log.warn("log lines were dropped while the logger was away", { lines });
+      }
+    };
+    const loop = startLoop({ clock, round: carry, pauseMs: config.pauseMs });
+    return {
+      ended: loop.ended,
+      async [Symbol.asyncDispose]() {
+        await loop[Symbol.asyncDispose]();
+        const limit = new AbortController();
+        const over = clock.sleep(config.closeMs, limit.signal).then(() => limit.abort());
+        await carry(limit.signal);
+        limit.abort();
+        await over;
+      },
+    };
+  }
+}
