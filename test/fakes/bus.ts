@@ -56,7 +56,12 @@ export function fakeBus(): FakeBus {
     client: () => ({
       ended: new Promise(() => {}),
       async [Symbol.asyncDispose]() {},
-      request: () => Promise.reject(new PlantError("INTERNAL", { message: "raw requests: no" })),
+      async request(service) {
+        if (service === "mmi.services")
+          return [...services.keys()].map((name) => Buffer.from(name));
+        if (service === "mmi.broker") return [Buffer.from(`{"services":${services.size}}`)];
+        throw new PlantError("INTERNAL", { message: "raw requests: no" });
+      },
       call: (service, operation, args, options) =>
         ask(service, operation, args, options, async () => {}),
       async *stream(service, operation, args, options) {
