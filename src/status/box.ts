@@ -34,7 +34,7 @@ export async function readBox(
 }
 
 /** Total and used bytes from the text of /proc/meminfo. @see proc_meminfo(5) */
-export function memoryOf(meminfo: string): { total: number; used: number } | null {
+function memoryOf(meminfo: string): { total: number; used: number } | null {
   const kib = (name: string) => {
     const found = new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(meminfo)?.[1];
     return found === undefined ? undefined : Number(found) * 1024;

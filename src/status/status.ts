@@ -27,7 +27,15 @@ export type {
 } from "./document.ts";
 export { createDrain, type Drain } from "./drain.ts";
 export { listPoints, type Point, pointId, readPoints } from "./points.ts";
-export * from "./words.ts";
+export {
+  describeBytes,
+  describeCount,
+  describeDuration,
+  describeValue,
+  type ErrorDocument,
+  errorDocument,
+  explain,
+} from "./words.ts";
 
 /** Services by their names on the bus. */
 export const services = {

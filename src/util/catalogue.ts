@@ -484,6 +484,12 @@ export const catalogue = {
     ["the address is misspelt"],
     "open /",
   ),
+  LISTEN_FAILED: entry(
+    1,
+    "The page cannot listen on {address}: {reason}",
+    ["another program uses the port", "the address is not one of this machine"],
+    "set http.port or http.host",
+  ),
   DEVICE_UNKNOWN: entry(
     missing,
     "There is no device named {device}",

@@ -1,0 +1,37 @@
+// HTML with every value escaped unless it is markup already. It must not know any page.
+
+/** Text that is HTML already. */
+export interface Markup {
+  readonly markup: string;
+}
+
+type Piece = string | number | null | undefined | false | Markup | readonly Piece[];
+
+const entities: Readonly<Record<string, string>> = {
+  "&": "&amp;",
+  "<": "&lt;",
+  ">": "&gt;",
+  '"': "&quot;",
+  "'": "&#39;",
+};
+
+function escapeText(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? "");
+}
+
+/** A template whose values are escaped; null, undefined and false leave nothing. */
+export function html(strings: TemplateStringsArray, ...values: readonly Piece[]): Markup {
+  let markup = strings[0] ?? "";
+  values.forEach((value, at) => {
+    markup += textOf(value) + (strings[at + 1] ?? "");
+  });
+  return { markup };
+}
+
+function textOf(value: Piece): string {
+  if (value === null || value === undefined || value === false) return "";
+  if (typeof value === "string") return escapeText(value);
+  if (typeof value === "number") return String(value);
+  if ("markup" in value) return value.markup;
+  return value.map(textOf).join("");
+}

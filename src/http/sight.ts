@@ -1,0 +1,94 @@
+// What the page sees: the status, asked again when it is old and somebody looks, the live values
+// and the events. It must not know how it is shown.
+import { askStatus, createDrain, type StatusDocument } from "../status/status.ts";
+import { type Running, startLoop } from "../util/running.ts";
+import { startEvents } from "./events.ts";
+import type { HttpConfig, HttpDeps } from "./http.ts";
+import { startLive } from "./live.ts";
+import type { PageFacts } from "./page.ts";
+
+/** A status older than this is asked afresh, in milliseconds. */
+const freshMs = 1000;
+/** The backlog is sampled this often, also when nobody looks. */
+const sampleMs = 5000;
+const backlogMax = 60;
+const deadlineMs = 1500;
+
+/** The present view of the gateway. */
+export interface Sight extends Running {
+  /** Counts changes of values. */
+  readonly version: number;
+  /** Changes when rows appear or go. */
+  readonly layout: number;
+  /** Everything a page shows, of all devices or of one; at most a second old. */
+  facts(device?: string): Promise<PageFacts>;
+}
+
+/** Starts to watch. Nothing of it fails: what cannot be seen shows as down. */
+export function startSight(deps: HttpDeps, config: HttpConfig): Sight {
+  const { clock, client, version, paths } = deps;
+  const live = startLive(deps);
+  const events = startEvents(deps);
+  const drain = createDrain();
+  const backlog: number[] = [];
+  let last: { readonly status: StatusDocument; readonly atMs: number } | undefined;
+  let asking: Promise<StatusDocument> | undefined;
+
+  const ask = async (): Promise<StatusDocument> => {
+    const status = await askStatus(
+      { clock, client },
+      {
+        gateway: config.gateway.name,
+        site: config.gateway.site,
+        version,
+        dataFolder: paths.data,
+        lines: Object.keys(config.lines),
+        deadlineMs,
+      },
+      drain,
+    );
+    last = { status, atMs: clock.monotonicMs() };
+    const { waiting } = status.outbox;
+    if (waiting !== null) backlog.push(waiting);
+    if (backlog.length > backlogMax) backlog.shift();
+    return status;
+  };
+  const current = (): Promise<StatusDocument> => {
+    if (last !== undefined && clock.monotonicMs() - last.atMs < freshMs) {
+      return Promise.resolve(last.status);
+    }
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  };
+  const sampler = startLoop({
+    clock,
+    pauseMs: sampleMs,
+    round: async () => void (await current()),
+  });
+
+  return {
+    ended: Promise.race([live.ended, events.ended, sampler.ended]),
+    get version() {
+      return live.version;
+    },
+    get layout() {
+      return live.layout;
+    },
+    async facts(device) {
+      const status = { ...(await current()), time: clock.wallMs() };
+      const points = live.list(device);
+      const { leftOut } = live;
+      const rest = device === undefined ? {} : { device };
+      return { status, points, events: events.list(), backlog: [...backlog], leftOut, ...rest };
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([
+        live[Symbol.asyncDispose](),
+        events[Symbol.asyncDispose](),
+        sampler[Symbol.asyncDispose](),
+      ]);
+    },
+  };
+}

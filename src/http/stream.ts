@@ -1,0 +1,81 @@
+// Server-sent events to the pages that watch: at most one message a second each, holding only what
+// changed. It must not know how facts are gathered. @see WHATWG HTML, 9.2 Server-sent events
+import type { ServerResponse } from "node:http";
+import { describeValue } from "../status/status.ts";
+import type { LivePoint } from "./live.ts";
+import { type PageFacts, renderSections, titleOf } from "./page.ts";
+import { qualityWords } from "./sections.ts";
+
+/** Unsent bytes at which a slow page is let go; it comes back and starts afresh. */
+const unsentBytesMax = 262_144;
+
+/** Sections whose text changes with every second, compared without their ages. */
+const ages = /<span class="age" data-t="\d+">[^<]*<\/span>/g;
+
+/** One page that watches. */
+export interface Watcher {
+  /** Sends what changed since the last message, and the time always. */
+  tell(facts: PageFacts, version: number, layout: number): void;
+}
+
+/** Starts a stream; its first message holds every section. */
+export function createWatcher(response: ServerResponse): Watcher {
+  let sent: Readonly<Record<string, string>> = {};
+  let sentTitle = "";
+  let sentVersion = -1;
+  let sentLayout = -1;
+  return {
+    tell(facts, version, layout) {
+      if (response.writableLength > unsentBytesMax) {
+        response.destroy();
+        return;
+      }
+      const now = renderSections(facts);
+      const sections: Record<string, string> = {};
+      const next: Record<string, string> = {};
+      for (const [id, markup] of Object.entries(now)) {
+        next[id] = id === "values" ? shapeOf(facts) : markup.replace(ages, ageMark);
+        const isNew = id === "values" && layout !== sentLayout;
+        if (isNew || next[id] !== sent[id]) sections[id] = markup;
+      }
+      const values =
+        "values" in sections
+          ? []
+          : facts.points.filter((live) => live.version > sentVersion).map(changeOf);
+      const title = titleOf(facts.status, facts.device);
+      const message = {
+        time: facts.status.time,
+        ...(title === sentTitle ? {} : { title }),
+        ...(Object.keys(sections).length === 0 ? {} : { sections }),
+        ...(values.length === 0 ? {} : { values }),
+      };
+      sent = next;
+      sentTitle = title;
+      sentVersion = version;
+      sentLayout = layout;
+      response.write(`data: ${JSON.stringify(message)}\n\n`);
+    },
+  };
+}
+
+/** An age that only grew is no change; one whose moment moved is. */
+function ageMark(text: string): string {
+  return text.replace(/>[^<]*</, "><");
+}
+
+/** What of the values' section is not sent value by value: the devices and their states. */
+function shapeOf({ status, device }: PageFacts): string {
+  const shown = status.devices.filter(({ name }) => device === undefined || name === device);
+  return shown
+    .map(({ name, line, state, profile, unit }) => [name, line, state, profile, unit].join())
+    .join(";");
+}
+
+type Change = readonly [number, string, string, string, number, number | null];
+
+function changeOf({ id, point, samples }: LivePoint): Change {
+  const { value, quality, time } = point;
+  const isSampled = quality !== "bad" && (typeof value === "number" || typeof value === "boolean");
+  const sample = isSampled ? (samples.at(-1) ?? null) : null;
+  return [id, describeValue(value), quality, qualityWords(point), time.wall, sample];
+}
