@@ -128,10 +128,10 @@ function pointRow({ id, point, samples }: LivePoint, now: number): Markup {
   return html`<tr id="p${id}" class="q-${quality}"><th scope="row">${key}</th><td class="n v"><span>${describeValue(point.value)}</span>${unit !== undefined && html` <small>${unit}</small>`}</td><td class="trend"><svg viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="${trend}" data-s="${samples.join(",")}"><polyline points="${sparkPoints(samples)}"/></svg></td><td class="q">${qualityWords(point)}</td><td class="n">${age(point.time.wall, now)}</td></tr>`;
 }
 
-/** `good`, or the quality with its reason. */
+/** The reason where there is one, else the quality. */
 export function qualityWords(point: LivePoint["point"]): string {
   const { quality, reason } = point;
-  return reason === undefined ? quality : `${quality}: ${reason.replaceAll("-", " ")}`;
+  return reason === undefined ? quality : reason.replaceAll("-", " ");
 }
 
 /** The lines, one row each. */
@@ -181,7 +181,7 @@ ${tile("Centre", link.centre ?? link.mqtt ?? "–", link.centre === null ? "" : 
 ${tile("Last acknowledgement", age(link.lastAck, time))}
 ${tile("Waiting", html`<span id="waiting">${outbox.waiting === null ? "–" : describeCount(outbox.waiting)}</span>`, drain)}
 ${tile("Oldest waiting", age(outbox.oldest, time))}
-<div class="tile">${trend}<dt>Backlog</dt></div></dl>`;
+<div class="tile"><dt>Backlog</dt><dd>${trend}</dd></div></dl>`;
 }
 
 /** The machine and the parts that run on it. */
