@@ -490,12 +490,6 @@ export const catalogue = {
     ["another program uses the port", "the address is not one of this machine"],
     "set http.port or http.host",
   ),
-  DEVICE_UNKNOWN: entry(
-    missing,
-    "There is no device named {device}",
-    ["the name is misspelt", "its driver is not running"],
-    "plant status",
-  ),
   CODE_UNKNOWN: entry(
     missing,
     "There is no code {unknownCode}",
