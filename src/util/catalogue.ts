@@ -393,6 +393,7 @@ export const catalogue = {
     "The answer to the enrolment does not come from who made the code: {reason}",
     ["the address belongs to somebody else", "the answer was changed on its way"],
     "check the address of the centre",
+  ),
 
   // status, http, cli
   PART_DOWN: entry(
