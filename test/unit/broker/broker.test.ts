@@ -1,0 +1,501 @@
+// The broker's rules, one test each, on its pure step. It must not know sockets.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Admission, type BrokerSettings, newState } from "../../../src/broker/state.ts";
+import { pauseMs, step } from "../../../src/broker/step.ts";
+import { type Frames, plant, rfc18 } from "../../../src/mdp/mdp.ts";
+import { seededRandom } from "../../../src/util/random.ts";
+
+const settings: BrokerSettings = {
+  heartbeatMs: 1000,
+  livenessMs: 4000,
+  busyTimeoutMs: 60_000,
+  requestTtlMs: 30_000,
+  queueMax: 4,
+  peersMax: 8,
+  servicesMax: 3,
+  requestsPerPeerMax: 5,
+  framesMax: 4,
+  messageBytesMax: 1000,
+};
+const trace = Buffer.alloc(16, 7);
+const text = (value: string) => Buffer.from(value);
+
+type Said =
+  | (plant.ToClient & { to: string })
+  | (plant.ToWorker & { to: string })
+  | (rfc18.ToClient & { to: string })
+  | (rfc18.ToWorker & { to: string });
+
+/** A broker under a hand-moved clock, with its words decoded. */
+function bench(over: Partial<BrokerSettings> = {}, admits: Admission = () => true) {
+  const state = newState({ ...settings, ...over }, admits, 100);
+  let nowMs = 0;
+  const decode = (frames: Frames) => {
+    const header = Buffer.from(frames[0]!).toString();
+    if (header === plant.clientHeader) return plant.decodeToClient(frames);
+    if (header === plant.workerHeader) return plant.decodeToWorker(frames);
+    if (header === rfc18.clientHeader) return rfc18.decodeToClient(frames);
+    return rfc18.decodeToWorker(frames);
+  };
+  const run = (input: Parameters<typeof step>[1]): Said[] =>
+    step(state, input).map(({ peer, frames }) => ({ ...decode(frames), to: peer }) as Said);
+  const raw = (peer: string, frames: Frames) =>
+    run({ kind: "message", peer, principal: peer, frames, nowMs });
+  const workerSays = (peer: string, message: plant.FromWorker) =>
+    raw(peer, plant.encodeFromWorker(message));
+  const headOf = (id: number, remainingMs: number, flags = 0) => ({
+    id,
+    remainingMs,
+    trace,
+    flags,
+  });
+  return {
+    state,
+    raw,
+    workerSays,
+    headOf,
+    tick(atMs: number) {
+      nowMs = atMs;
+      return run({ kind: "tick", nowMs });
+    },
+    gone: (peer: string) => run({ kind: "gone", peer, nowMs }),
+    ready: (peer: string, service = "echo", concurrency = 1) =>
+      workerSays(peer, { kind: "ready", service, concurrency }),
+    ask: (peer: string, id: number, service = "echo", remainingMs = 5000, flags = 0) =>
+      raw(
+        peer,
+        plant.encodeFromClient({
+          kind: "request",
+          service,
+          head: headOf(id, remainingMs, flags),
+          body: [text(`${peer}${id}`)],
+        }),
+      ),
+    reply: (peer: string, id: number, kind: "partial" | "final" = "final") =>
+      workerSays(peer, { kind, service: "echo", head: headOf(id, 0), body: [text("ok")] }),
+    cancel: (peer: string, id: number) =>
+      raw(peer, plant.encodeFromClient({ kind: "cancel", service: "echo", head: headOf(id, 0) })),
+  };
+}
+
+const kinds = (said: readonly Said[]) => said.map(({ to, kind }) => `${to}:${kind}`);
+const bodies = (said: readonly Said[]) =>
+  said.map((one) => ("body" in one ? Buffer.from(one.body[0]!).toString() : one.kind));
+const idOf = (said: readonly Said[]) => {
+  const order = said.find(({ kind }) => kind === "request");
+  return order !== undefined && "head" in order ? order.head.id : -1;
+};
+const codeOf = (said: readonly Said[]) => {
+  const error = said.find(({ kind }) => kind === "error");
+  if (error === undefined || !("error" in error)) return undefined;
+  return JSON.parse(Buffer.from(error.error).toString()).code;
+};
+
+test("a request goes to the worker with the broker's id and comes back with the client's", () => {
+  const { ready, ask, reply } = bench();
+  assert.deepEqual(kinds(ready("w")), ["w:heartbeat"]);
+  const sent = ask("c", 7);
+  assert.deepEqual(kinds(sent), ["w:request"]);
+  assert.notEqual(idOf(sent), 7);
+  const [back] = reply("w", idOf(sent));
+  assert.ok(back?.kind === "final" && "head" in back && back.to === "c" && back.head.id === 7);
+});
+
+test("the worker hears how much of the deadline is left", () => {
+  const { ready, ask, tick } = bench();
+  ask("c", 1, "echo", 5000);
+  tick(1200);
+  const order = ready("w").find(({ kind }) => kind === "request");
+  assert.ok(order !== undefined && "head" in order);
+  assert.equal(order.head.remainingMs, 3800);
+});
+
+test("the worker that was used longest ago is next", () => {
+  const { ready, ask, reply } = bench();
+  ready("a");
+  ready("b");
+  const first = ask("c", 1);
+  assert.equal(first[0]?.to, "a");
+  reply("a", idOf(first));
+  assert.equal(ask("c", 2)[0]?.to, "b");
+  assert.equal(ask("c", 3)[0]?.to, "a");
+});
+
+test("a worker has up to its concurrency at once, and no more", () => {
+  const { ready, ask, state } = bench();
+  ready("w", "echo", 2);
+  ask("c", 1);
+  ask("c", 2);
+  assert.deepEqual(ask("c", 3), []);
+  assert.equal(state.queued, 1);
+});
+
+test("clients of one service take turns", () => {
+  const { ready, ask, reply } = bench();
+  for (const id of [1, 2, 3]) ask("greedy", id);
+  ask("modest", 1);
+  const order: string[] = [];
+  let said = ready("w");
+  for (;;) {
+    const id = idOf(said);
+    if (id < 0) break;
+    order.push(...bodies(said.filter(({ kind }) => kind === "request")));
+    said = reply("w", id);
+  }
+  assert.deepEqual(order, ["greedy1", "modest1", "greedy2", "greedy3"]);
+});
+
+test("a request nobody ever served ends as NO_SERVICE at its deadline", () => {
+  const { ask, tick, state } = bench();
+  ask("c", 1, "nowhere", 500);
+  assert.deepEqual(tick(499), []);
+  assert.equal(codeOf(tick(500)), "NO_SERVICE");
+  assert.deepEqual([state.queued, state.clients.size], [0, 0]);
+});
+
+test("a request whose service has had a worker ends as EXPIRED", () => {
+  const { ready, ask, tick } = bench();
+  ready("w");
+  ask("c", 1);
+  ask("c", 2, "echo", 300);
+  assert.equal(codeOf(tick(300)), "EXPIRED");
+});
+
+test("a request without a deadline leaves the queue after the time to live", () => {
+  const { ask, tick } = bench();
+  ask("c", 1, "echo", plant.noDeadline);
+  assert.deepEqual(tick(29_999), []);
+  assert.equal(codeOf(tick(30_000)), "NO_SERVICE");
+});
+
+test("an idle worker that is silent is dropped wherever it stands in the list", () => {
+  const { ready, tick, workerSays, state } = bench();
+  for (const peer of ["a", "b", "c"]) ready(peer);
+  tick(3000);
+  workerSays("a", { kind: "heartbeat" });
+  workerSays("c", { kind: "heartbeat" });
+  tick(4000);
+  assert.deepEqual([...state.workers.keys()], ["a", "c"]);
+  assert.equal(state.counters.workersLost, 1);
+});
+
+test("a worker at work may be silent for the busy timeout; then its client hears of it", () => {
+  const { ready, ask, tick } = bench();
+  ready("w");
+  ask("c", 1, "echo", 3_600_000);
+  assert.equal(codeOf(tick(59_999)), undefined);
+  assert.equal(codeOf(tick(60_300)), "WORKER_LOST");
+});
+
+test("idle and busy workers hear a heartbeat when nothing else was said", () => {
+  const { ready, ask, tick } = bench();
+  ready("a");
+  ready("b");
+  ask("c", 1, "echo", 60_000);
+  assert.deepEqual(kinds(tick(500)), []);
+  assert.deepEqual(kinds(tick(1000)), ["a:heartbeat", "b:heartbeat"]);
+});
+
+test("a worker that is gone loses its requests to WORKER_LOST at once", () => {
+  const { ready, ask, gone } = bench();
+  ready("w");
+  ask("c", 1);
+  assert.equal(codeOf(gone("w")), "WORKER_LOST");
+});
+
+test("a worker that says DISCONNECT is out; the next one takes what waits", () => {
+  const { ready, ask, workerSays } = bench();
+  ready("a");
+  assert.deepEqual(workerSays("a", { kind: "disconnect" }), []);
+  assert.deepEqual(ask("c", 1), []);
+  assert.deepEqual(kinds(ready("b")), ["b:heartbeat", "b:request"]);
+});
+
+test("a second READY is answered by DISCONNECT, and the worker's request is lost", () => {
+  const { ready, ask, state } = bench();
+  ready("w");
+  ask("c", 1);
+  const said = ready("w");
+  assert.equal(codeOf(said), "WORKER_LOST");
+  assert.deepEqual(kinds(said).at(-1), "w:disconnect");
+  assert.equal(state.workers.size, 0);
+});
+
+test("READY for mmi.* is answered by DISCONNECT", () => {
+  const { ready, state } = bench();
+  assert.deepEqual(kinds(ready("w", "mmi.service")), ["w:disconnect"]);
+  assert.equal(state.services.size, 0);
+});
+
+test("HEARTBEAT before READY is answered by DISCONNECT, in the dialect it came in", () => {
+  const { workerSays, raw } = bench();
+  const [ours] = workerSays("w", { kind: "heartbeat" });
+  assert.equal(ours?.kind, "disconnect");
+  assert.deepEqual(kinds(raw("r", rfc18.encodeFromWorker({ kind: "heartbeat" }))), [
+    "r:disconnect",
+  ]);
+});
+
+test("a FINAL from an idle worker is answered by DISCONNECT", () => {
+  const { ready, reply } = bench();
+  ready("w");
+  assert.deepEqual(kinds(reply("w", 100)), ["w:disconnect"]);
+});
+
+test("a reply for another worker's request is dropped and counted", () => {
+  const { ready, ask, reply, state } = bench();
+  ready("a");
+  ready("b");
+  const first = ask("c", 1);
+  ask("c", 2);
+  assert.deepEqual(reply("b", idOf(first)), []);
+  assert.equal(state.counters.lateReplies, 1);
+  assert.deepEqual(kinds(reply("a", idOf(first))), ["c:final"]);
+});
+
+test("a late FINAL, after the client gave up, reaches nobody and frees the worker", () => {
+  const { ready, ask, cancel, reply } = bench();
+  ready("w");
+  const sent = ask("c", 1);
+  assert.deepEqual(kinds(cancel("c", 1)), ["w:cancel"]);
+  assert.deepEqual(reply("w", idOf(sent)), []);
+  assert.deepEqual(kinds(ask("c", 2)), ["w:request"]);
+});
+
+test("a cancelled request that still waits is never dispatched", () => {
+  const { ready, ask, cancel } = bench();
+  ask("c", 1);
+  cancel("c", 1);
+  assert.deepEqual(kinds(ready("w")), ["w:heartbeat"]);
+});
+
+test("one client cannot cancel another's request", () => {
+  const { ready, ask, cancel } = bench();
+  ready("w");
+  ask("c", 1);
+  assert.deepEqual(cancel("d", 1), []);
+});
+
+test("credit travels to the worker, parts travel to a client that wants them", () => {
+  const { ready, ask, reply, raw, headOf } = bench();
+  ready("w");
+  const sent = ask("c", 1, "echo", 5000, plant.flag.partials | plant.flag.credit);
+  assert.deepEqual(kinds(reply("w", idOf(sent), "partial")), ["c:partial"]);
+  const credit = { kind: "credit", service: "echo", head: headOf(1, 0), credit: 8 } as const;
+  const [told] = raw("c", plant.encodeFromClient(credit));
+  assert.ok(told?.kind === "credit" && told.credit === 8 && told.to === "w");
+});
+
+test("parts nobody wants end at the broker", () => {
+  const { ready, ask, reply } = bench();
+  ready("w");
+  assert.deepEqual(reply("w", idOf(ask("c", 1)), "partial"), []);
+});
+
+test("a deadline that passes at a worker frees the client and tells the worker to stop", () => {
+  const { ready, ask, tick, reply } = bench();
+  ready("w");
+  const sent = ask("c", 1, "echo", 900);
+  assert.deepEqual(kinds(tick(950)), ["c:error", "w:cancel"]);
+  assert.deepEqual(reply("w", idOf(sent)), []);
+});
+
+test("the same request id twice at one time is dropped", () => {
+  const { ask, state } = bench();
+  ask("c", 1);
+  assert.deepEqual(ask("c", 1), []);
+  assert.deepEqual([state.queued, state.counters.outOfPlace], [1, 1]);
+});
+
+test("a full queue refuses with QUEUE_FULL", () => {
+  const { ask } = bench();
+  for (const id of [1, 2, 3, 4]) assert.deepEqual(ask("c", id), []);
+  assert.equal(codeOf(ask("d", 1)), "QUEUE_FULL");
+});
+
+test("one client has a limited number of open requests, waiting and running", () => {
+  const { ready, ask } = bench();
+  ready("w");
+  for (const id of [1, 2, 3, 4, 5]) assert.equal(codeOf(ask("c", id)), undefined);
+  assert.equal(codeOf(ask("c", 6)), "LIMIT_REACHED");
+});
+
+test("peers are limited; a worker beyond is sent away, a client is told", () => {
+  const { ready, ask } = bench({ peersMax: 2 });
+  ready("a");
+  ready("b");
+  assert.deepEqual(kinds(ready("c")), ["c:disconnect"]);
+  assert.equal(codeOf(ask("d", 1)), "LIMIT_REACHED");
+});
+
+test("services are limited, but one that nobody uses makes room", () => {
+  const { ready, ask, workerSays } = bench();
+  ready("a", "one");
+  ready("b", "two");
+  ready("c", "three");
+  assert.equal(codeOf(ask("d", 1, "four")), "LIMIT_REACHED");
+  assert.deepEqual(kinds(ready("e", "four")), ["e:disconnect"]);
+  workerSays("b", { kind: "disconnect" });
+  assert.deepEqual(ask("d", 1, "four"), []);
+});
+
+test("a message too large or of too many frames is refused with its size", () => {
+  const { raw, headOf } = bench();
+  const send = (body: Frames) =>
+    codeOf(
+      raw(
+        "c",
+        plant.encodeFromClient({ kind: "request", service: "echo", head: headOf(1, 9), body }),
+      ),
+    );
+  assert.equal(send([Buffer.alloc(1001)]), "MESSAGE_TOO_LARGE");
+  assert.equal(send([text("1"), text("2"), text("3"), text("4"), text("5")]), "LIMIT_REACHED");
+  assert.equal(send([Buffer.alloc(1000)]), undefined);
+});
+
+test("who may not call is DENIED, who may not serve is sent away", () => {
+  const { ready } = bench({}, (principal, verb) => verb !== "serve" || principal === "good");
+  assert.deepEqual(kinds(ready("bad")), ["bad:disconnect"]);
+  assert.deepEqual(kinds(ready("good")), ["good:heartbeat"]);
+  const closed = bench({}, () => false);
+  assert.equal(codeOf(closed.ask("c", 1)), "DENIED");
+  assert.deepEqual(bodies(closed.ask("c", 2, "mmi.services")), [""]);
+});
+
+test("mmi.service knows busy workers, mmi.services names them, other names are 501", () => {
+  const { ready, ask, raw, headOf } = bench();
+  ready("w");
+  ask("c", 1);
+  const about = (service: string, body: string) =>
+    bodies(
+      raw(
+        "c",
+        plant.encodeFromClient({
+          kind: "request",
+          service,
+          head: headOf(9, 100),
+          body: [text(body)],
+        }),
+      ),
+    )[0];
+  assert.equal(about("mmi.service", "echo"), "200");
+  assert.equal(about("mmi.service", "nobody"), "404");
+  assert.equal(about("mmi.service", ""), "404");
+  assert.equal(about("mmi.services", ""), "echo");
+  assert.equal(about("mmi.unheard", ""), "501");
+  assert.equal(JSON.parse(about("mmi.workers", "")!).workers[0].busy, 1);
+  assert.equal(JSON.parse(about("mmi.broker", "")!).dispatched, 1);
+});
+
+test("an RFC 18 client and a worker of ours talk to each other", () => {
+  const { ready, raw, reply } = bench();
+  ready("w");
+  const asked = { kind: "request", service: "echo", body: [text("hi")] } as const;
+  const order = raw("r", rfc18.encodeFromClient(asked));
+  assert.deepEqual(bodies(order), ["hi"]);
+  const back = reply("w", idOf(order));
+  assert.deepEqual(kinds(back), ["r:final"]);
+  assert.deepEqual(bodies(back), ["ok"]);
+});
+
+test("a client of ours and an RFC 18 worker talk to each other, one request at a time", () => {
+  const { raw, ask, state } = bench();
+  raw("r", rfc18.encodeFromWorker({ kind: "ready", service: "echo" }));
+  const [order] = ask("c", 1);
+  assert.ok(order?.kind === "request" && "client" in order);
+  ask("c", 2);
+  assert.equal(state.queued, 1);
+  const { client } = order;
+  const foreign = Buffer.from(client);
+  foreign[7]! ^= 0xff;
+  assert.deepEqual(
+    raw("r", rfc18.encodeFromWorker({ kind: "final", client: foreign, body: [text("no")] })),
+    [],
+  );
+  const said = raw("r", rfc18.encodeFromWorker({ kind: "final", client, body: [text("yes")] }));
+  assert.deepEqual(kinds(said), ["c:final", "r:request"]);
+});
+
+test("RFC 18 clients hear nothing of expiry and loss, but a worker's refusal is a reply", () => {
+  const { raw, ready, gone, tick, workerSays, headOf } = bench();
+  const ask = () =>
+    raw("r", rfc18.encodeFromClient({ kind: "request", service: "echo", body: [text("hi")] }));
+  ask();
+  assert.deepEqual(tick(30_000), []);
+  ready("w");
+  ask();
+  assert.deepEqual(gone("w"), []);
+  ready("v");
+  const id = idOf(ask());
+  const error = text('{"code":"NO_SERVICE"}');
+  const said = workerSays("v", { kind: "error", service: "echo", head: headOf(id, 0), error });
+  assert.deepEqual(bodies(said), ['{"success":false,"error":{"code":"NO_SERVICE"}}']);
+});
+
+test("a client that is gone leaves nothing behind", () => {
+  const { ask, ready, gone, state } = bench();
+  ready("w");
+  ask("c", 1);
+  ask("c", 2);
+  assert.deepEqual(kinds(gone("c")), ["w:cancel"]);
+  assert.deepEqual([state.queued, state.clients.size], [0, 0]);
+});
+
+test("what is not MDP is dropped and counted", () => {
+  const { raw, state } = bench();
+  assert.deepEqual(raw("x", []), []);
+  assert.deepEqual(raw("x", [text("GET / HTTP/1.1")]), []);
+  assert.equal(state.counters.malformed, 2);
+});
+
+test("the broker looks often while requests wait, and seldom otherwise", () => {
+  const { state, ask } = bench();
+  assert.equal(pauseMs(state), 250);
+  ask("c", 1);
+  assert.equal(pauseMs(state), 25);
+});
+
+test("under random traffic nothing is lost: every request ends once, and nothing stays open", () => {
+  const seed = 77;
+  const random = seededRandom(seed);
+  const broker = bench({ queueMax: 50, peersMax: 50, requestsPerPeerMax: 50, servicesMax: 4 });
+  const open = new Map<string, number>();
+  const work: { peer: string; id: number }[] = [];
+  let nowMs = 0;
+  let nextId = 1;
+  const note = (said: readonly Said[]) => {
+    for (const one of said) {
+      if (one.kind === "request" && "head" in one) work.push({ peer: one.to, id: one.head.id });
+      if (one.kind !== "final" && one.kind !== "error") continue;
+      assert.ok("head" in one);
+      const key = `${one.to}/${one.head.id}`;
+      assert.equal(open.delete(key), true, `seed ${seed}: ${key} ended twice`);
+    }
+  };
+  const pick = (count: number) => Math.floor(random.unit() * count);
+  for (let round = 0; round < 5000; round += 1) {
+    const choice = pick(10);
+    const worker = `w${pick(5)}`;
+    if (choice < 4) {
+      const client = `c${pick(4)}`;
+      open.set(`${client}/${nextId}`, nowMs);
+      note(broker.ask(client, nextId, `s${pick(3)}`, 100 + pick(2000)));
+      nextId += 1;
+    } else if (choice < 7 && work.length > 0) {
+      const [job] = work.splice(pick(work.length), 1);
+      note(broker.reply(job!.peer, job!.id));
+    } else if (choice === 7) note(broker.ready(worker, `s${pick(3)}`, 1 + pick(3)));
+    else if (choice === 8) note(broker.gone(worker));
+    else {
+      nowMs += pick(300);
+      note(broker.tick(nowMs));
+    }
+  }
+  for (let more = 0; more < 20; more += 1) {
+    nowMs += 4000;
+    note(broker.tick(nowMs));
+  }
+  assert.deepEqual([...open.keys()], [], `seed ${seed}`);
+  assert.deepEqual([broker.state.queued, broker.state.clients.size], [0, 0]);
+});
