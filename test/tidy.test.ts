@@ -50,7 +50,6 @@ const awaited = new Set([
   "hono",
   "lmdb",
   "reflect-metadata",
-  "serialport",
   "tweetnacl",
 ]);
 const forbiddenNames = /^(utils?|helpers?|index|common|misc|manager|handler)\.ts$/;

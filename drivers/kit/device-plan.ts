@@ -80,6 +80,8 @@ export interface LineAdapter {
   readonly timing: LineTiming;
   readonly devices: readonly DevicePlan[];
   makePort(): Port;
+  /** What an exception means, in words. */
+  exceptionWords?(exception: number): string | undefined;
   /**
    * Reads bytes that came without a request (devices that talk by themselves). Returns the device's
    * samples and how many bytes were used; unused bytes come again with the next ones.

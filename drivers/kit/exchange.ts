@@ -36,7 +36,8 @@ export type Fault =
 export type Verdict<T> =
   | { readonly is: "more" }
   | { readonly is: "answer"; readonly value: T }
-  | { readonly is: "exception"; readonly exception: number }
+  /** `isUnreachable`: a gateway says that the device behind it is silent. */
+  | { readonly is: "exception"; readonly exception: number; readonly isUnreachable?: boolean }
   | { readonly is: "wrong"; readonly fault: Fault };
 
 /** One request: what to send and how to read the answer. */
@@ -57,7 +58,12 @@ export type Outcome<T> =
   /** A valid answer, stamped when its last byte arrived. */
   | { readonly is: "ok"; readonly value: T; readonly at: Stamp; readonly tookMs: number }
   /** The device refused. */
-  | { readonly is: "exception"; readonly exception: number; readonly at: Stamp }
+  | {
+      readonly is: "exception";
+      readonly exception: number;
+      readonly isUnreachable: boolean;
+      readonly at: Stamp;
+    }
   /** The frame went out; nothing, or nothing valid, came back. */
   | { readonly is: "timeout" }
   | { readonly is: "fault"; readonly fault: Fault }

@@ -1,5 +1,8 @@
 // Door of the driver kit: what every driver shares, whatever its devices speak.
 // It must not know any protocol.
+export { type BusOwner, type BusOwnerOptions, type LineState, startBusOwner } from "./bus-owner.ts";
+export { Changes } from "./changes.ts";
+export { type Health, healthAtStart, stepHealth } from "./device-health.ts";
 export type {
   DevicePlan,
   Heard,
@@ -24,4 +27,19 @@ export {
   type Signature,
   type Verdict,
 } from "./exchange.ts";
+export { LateWindow } from "./late-window.ts";
+export { type Line, type LineDeps, type LineOptions, startLine } from "./line.ts";
+export { LineFigures, type LineReport, Rolling } from "./line-figures.ts";
+export type { WriteResult } from "./operations.ts";
+export { type LineEvent, Outbox } from "./outbox.ts";
 export type { Port, PortEvents } from "./port.ts";
+export { type Reporter, startReporter } from "./reporter.ts";
+export { Schedule } from "./schedule.ts";
+export {
+  characterMs,
+  describeSerial,
+  makeSerialPort,
+  type SerialSettings,
+  silenceMs,
+} from "./serial-port.ts";
+export { makeTcpPort, type SocketFraming, type TcpSettings } from "./tcp-port.ts";

@@ -24,6 +24,11 @@ export interface Port {
    * identifier). If not, the owner keeps the late window.
    */
   readonly pairsAnswers: boolean;
+  /**
+   * Unanswered requests in a row after which the owner closes and opens again; 0 is never. A dead
+   * TCP connection shows in no other way.
+   */
+  readonly timeoutsMax: number;
   /** @throws PlantError PORT_UNUSABLE; the port is then closed. */
   open(events: PortEvents): Promise<void>;
   /**

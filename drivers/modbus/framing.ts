@@ -6,6 +6,8 @@ import type { Socket } from "node:net";
 import TcpPort from "modbus-serial/ports/tcpport.js";
 // @ts-expect-error the package has no types for this file
 import crc16 from "modbus-serial/utils/crc16.js";
+import type { Fault } from "../kit/kit.ts";
+import { answerBytesOf, functionOf, type Request } from "./pdu.ts";
 
 const checksum: (bytes: Uint8Array) => number = crc16;
 
@@ -28,6 +30,43 @@ export function hasValidCrc(frame: Uint8Array): boolean {
   if (frame.length < 4) return false;
   const crc = checksum(frame.subarray(0, -2));
   return frame[frame.length - 2] === (crc & 0xff) && frame[frame.length - 1] === crc >> 8;
+}
+
+/** Bytes of the regular answer's RTU frame. */
+export function rtuAnswerBytes(request: Request): number {
+  return answerBytesOf(request) + 3;
+}
+
+/** Bytes of an exception's RTU frame. */
+const exceptionBytes = 5;
+
+/**
+ * Judges what a master has received after a request: a whole frame with a valid CRC, the beginning
+ * of one, or neither. The first bytes that cannot belong to the answer end it.
+ */
+export function judgeRtu(
+  unit: number,
+  request: Request,
+  received: Uint8Array,
+):
+  | { readonly is: "more" }
+  | { readonly is: "frame"; readonly pdu: Uint8Array }
+  | { readonly is: "wrong"; readonly fault: Fault } {
+  const [first, code, count] = received;
+  const expected = functionOf(request);
+  if (first === undefined) return { is: "more" };
+  if (first !== unit) return { is: "wrong", fault: "unit" };
+  if (code === undefined) return { is: "more" };
+  const isException = code === (expected | 0x80);
+  if (code !== expected && !isException) return { is: "wrong", fault: "function" };
+  const length = isException ? exceptionBytes : rtuAnswerBytes(request);
+  if (!isException && request.is === "read" && count !== undefined && count !== length - 5) {
+    return { is: "wrong", fault: "byte-count" };
+  }
+  if (received.length < length) return { is: "more" };
+  if (received.length > length) return { is: "wrong", fault: "long" };
+  if (!hasValidCrc(received)) return { is: "wrong", fault: "crc" };
+  return { is: "frame", pdu: received.subarray(1, -2) };
 }
 
 /**

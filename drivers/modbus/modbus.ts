@@ -1,17 +1,16 @@
 // Door of the Modbus driver: profiles, registers and frames of both sides.
 // It must not know the bus.
+export { type ModbusLine, modbusAdapter, samplesOf } from "./adapter.ts";
 export {
   frameRtu,
-  frameSocket,
   frameTcp,
   hasValidCrc,
   isMbapValid,
+  judgeRtu,
   type Mbap,
   readMbap,
   requestBytesOf,
   rtuBytesMax,
-  type TcpFramer,
-  type TcpFramerEvents,
   watchMbap,
 } from "./framing.ts";
 export {

@@ -77,6 +77,20 @@ const timing = {
   timeoutMs: whole("ms", 10, 60_000, 500, "longest wait for the first byte of an answer"),
   turnaroundMs: whole("ms", 0, 1000, 10, "pause before a request, for devices that need one"),
   queueMax: whole("requests", 1, 10_000, 256, "requests waiting for the line; more are refused"),
+  lateTimeouts: whole(
+    "timeouts",
+    3,
+    100,
+    3,
+    "how long an unanswered request may still be answered late; until then no request looks like it",
+  ),
+  recordMaxMs: whole(
+    "ms",
+    1000,
+    86_400_000,
+    60_000,
+    "longest time without a record of a good value that does not change",
+  ),
 };
 
 const tcpSettings = {

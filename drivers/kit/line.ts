@@ -1,0 +1,186 @@
+// A running line: polls its devices on schedule, reports what changed, serves people.
+// It must not know what devices speak: its adapter does.
+import type { Client } from "../../src/client/client.ts";
+import type { LineConfig } from "../../src/config/config.ts";
+import { type Clock, type ClockSync, stampNow } from "../../src/util/clock.ts";
+import { asPlantError } from "../../src/util/errors.ts";
+import type { Log } from "../../src/util/log.ts";
+import type { Random } from "../../src/util/random.ts";
+import type { Running } from "../../src/util/running.ts";
+import type { Operation } from "../../src/worker/worker.ts";
+import { type BusOwner, startBusOwner } from "./bus-owner.ts";
+import { Changes } from "./changes.ts";
+import { DeviceDesk } from "./device-desk.ts";
+import type { LineAdapter, TimedSample } from "./device-plan.ts";
+import { operationsOf } from "./operations.ts";
+import { type Reporter, startReporter } from "./reporter.ts";
+import { Schedule } from "./schedule.ts";
+
+export interface LineDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  /** Boot id of the machine, for stamps. */
+  readonly boot: string;
+  readonly client: Client;
+  /** How far the wall clock can be trusted now; `none` when absent. */
+  readonly clockSync?: () => ClockSync;
+}
+
+export interface LineOptions {
+  readonly name: string;
+  readonly config: LineConfig;
+}
+
+/** A line at work, and what it offers on the bus. */
+export interface Line extends Running {
+  /** `org.plantd.driver.<line>`. */
+  readonly service: string;
+  /** `status`, `write`, `read`, `health`. */
+  readonly operations: Readonly<Record<string, Operation>>;
+}
+
+/** What the parts of a line share. */
+export interface LineParts {
+  readonly deps: LineDeps;
+  readonly options: LineOptions;
+  readonly adapter: LineAdapter;
+  readonly bus: BusOwner;
+  readonly reporter: Reporter;
+  readonly desks: ReadonlyMap<string, DeviceDesk>;
+  /** Records what is new in these samples. */
+  record(samples: readonly TimedSample[], flush: "now" | "group"): void;
+  /** Polls a device's groups at once. */
+  hasten(device: string): void;
+  /** Polls that were due while the one before was under way. */
+  overruns(): number;
+}
+
+interface Turn {
+  readonly desk: DeviceDesk;
+  readonly group: number;
+}
+
+/** Requests of one line to the store wait in a buffer of this many samples, or two per point. */
+const samplesMax = 10_000;
+const eventsMax = 200;
+const batchMax = 2000;
+
+/** Starts a line: opens its port, polls, reports. Fails only for defects; a dead port is a state. */
+export function startLine(deps: LineDeps, options: LineOptions, adapter: LineAdapter): Line {
+  const parts = joinParts(deps, options, adapter);
+  const stop = new AbortController();
+  const polling = parts.poll(stop.signal);
+  const ended = Promise.race([polling, parts.bus.ended, parts.reporter.ended]);
+  return {
+    service: `org.plantd.driver.${options.name}`,
+    operations: operationsOf(parts),
+    ended,
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      parts.wake();
+      await parts.bus[Symbol.asyncDispose]();
+      await polling;
+      await parts.reporter[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
+  const { clock } = deps;
+  const { name, config } = options;
+  const clockSync = deps.clockSync ?? (() => "none");
+  const changes = new Changes(config.recordMaxMs);
+  const points = adapter.devices.reduce((sum, device) => sum + device.points.length, 0);
+  const desks = new Map<string, DeviceDesk>();
+  let waking = new AbortController();
+
+  const reporter = startReporter(
+    { clock, log: deps.log.within("reporter"), random: deps.random, client: deps.client },
+    {
+      source: `driver.${name}`,
+      limits: { samplesMax: Math.max(samplesMax, 2 * points), eventsMax, batchMax },
+      infoOf: ({ device, point }) => desks.get(device)?.infoOf(point),
+      onLoss: (lost) => changes.forget(lost),
+    },
+  );
+  const record: LineParts["record"] = (samples, flush) => {
+    const nowMs = clock.monotonicMs();
+    const fresh = samples.flatMap((sample) => changes.offer(sample, nowMs) ?? []);
+    reporter.report(fresh, flush);
+  };
+  const stamp = () => stampNow(clock, deps.boot, clockSync());
+  const { listen } = adapter;
+  const bus = startBusOwner(
+    { clock, log: deps.log.within("bus"), random: deps.random, boot: deps.boot, clockSync },
+    {
+      port: adapter.makePort(),
+      timing: adapter.timing,
+      timeoutMs: config.timeoutMs,
+      turnaroundMs: config.turnaroundMs,
+      queueMax: config.queueMax,
+      lateTimeouts: config.lateTimeouts,
+      onState: ({ state }) => {
+        for (const desk of desks.values()) desk.lineChanged(state === "open");
+        schedule.hasten(clock.monotonicMs(), () => true);
+        waking.abort();
+      },
+      ...(listen === undefined
+        ? {}
+        : {
+            onUnasked: (received: Uint8Array) => {
+              const heard = listen.call(adapter, received);
+              for (const { device, samples } of heard.samples) desks.get(device)?.heard(samples);
+              return heard.usedBytes;
+            },
+          }),
+    },
+  );
+  for (const plan of adapter.devices) {
+    const deskDeps = { clock, stamp, bus, record, event: reporter.event, line: name };
+    desks.set(plan.name, new DeviceDesk(deskDeps, plan));
+  }
+  const turns = [...desks.values()]
+    .filter((desk) => desk.plan.isEnabled)
+    .flatMap((desk) => desk.plan.groups.map((group, at) => ({ desk, group: at, ...group })));
+  const schedule = new Schedule<Turn>(
+    turns.map((turn) => ({ key: turn, intervalMs: turn.intervalMs })),
+    clock.monotonicMs(),
+  );
+
+  const wake = () => waking.abort();
+  const hasten = (device: string) => {
+    schedule.hasten(clock.monotonicMs(), ({ desk }) => desk.plan.name === device);
+    wake();
+  };
+  async function poll(signal: AbortSignal): Promise<Error | undefined> {
+    const running = new Set<Promise<void>>();
+    let failure: Error | undefined;
+    while (!signal.aborted && failure === undefined) {
+      for (const turn of bus.state.state === "open" ? schedule.take(clock.monotonicMs()) : []) {
+        const work = turn.desk
+          .poll(turn.group)
+          .then((recovered) => {
+            if (recovered) hasten(turn.desk.plan.name);
+          })
+          .catch((error: unknown) => {
+            failure = asPlantError(error);
+            wake();
+          })
+          .finally(() => {
+            schedule.finish(turn);
+            running.delete(work);
+          });
+        running.add(work);
+      }
+      const nextMs = bus.state.state === "open" ? schedule.nextMs() : undefined;
+      const idleMs = nextMs === undefined ? 60_000 : nextMs - clock.monotonicMs();
+      if (waking.signal.aborted) waking = new AbortController();
+      else await clock.sleep(Math.max(idleMs, 1), waking.signal);
+    }
+    await Promise.all(running);
+    return failure;
+  }
+  const overruns = () => schedule.overruns;
+  return { deps, options, adapter, bus, reporter, desks, record, hasten, overruns, poll, wake };
+}
