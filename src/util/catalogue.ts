@@ -185,6 +185,14 @@ export const catalogue = {
   ),
   CANCELLED: entry(130, "The request was cancelled", ["the caller gave up"], "repeat it", true),
 
+  // simulator
+  TOOL_MISSING: entry(
+    missing,
+    "The program {tool} of the Debian package {package} is not installed",
+    ["the machine is new"],
+    "install the package, then repeat",
+  ),
+
   // drivers
   BUS_NO_ANSWER: entry(
     noAnswer,
