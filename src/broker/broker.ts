@@ -43,8 +43,8 @@ export interface Broker extends Running {
   stats(): BrokerStats;
 }
 
-/** Frames and bytes a message may have beside its body. */
-const framesBeside = 4;
+/** Beyond the limits by this much, a message is still read, so that its sender hears why not. */
+const framesHeadroom = 128;
 const headroomBytes = 4096;
 /** Messages waiting per peer. */
 const sendQueueMax = 16_384;
@@ -73,7 +73,7 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
   const opened = await (deps.transport ?? transport).bindRouter({
     listeners: config.listeners,
     messageBytesMax: config.messageBytesMax + headroomBytes,
-    framesMax: config.framesMax + framesBeside,
+    framesMax: config.framesMax + framesHeadroom,
     sendQueueMax,
     onMessage: (peer, frames, { principal }) =>
       take({ kind: "message", peer, principal, frames, nowMs: clock.monotonicMs() }),

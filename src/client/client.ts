@@ -65,6 +65,8 @@ export interface ClientConfig {
   readonly requestsMax?: number;
   /** Silence of the broker, while requests wait, after which it counts as lost; 4,000. */
   readonly livenessMs?: number;
+  /** Frames in the body of a request; 32 when absent. */
+  readonly framesMax?: number;
   /** Bytes of one message, both ways; 16 MiB when absent. */
   readonly messageBytesMax?: number;
 }
@@ -74,6 +76,7 @@ const defaults = {
   streamDeadlineMs: 45_000,
   requestsMax: 1024,
   livenessMs: 4000,
+  framesMax: 32,
   messageBytesMax: 16_777_216,
 };
 

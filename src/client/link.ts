@@ -21,6 +21,7 @@ export interface LinkSettings {
   readonly endpoint: string;
   readonly requestsMax: number;
   readonly livenessMs: number;
+  readonly framesMax: number;
   readonly messageBytesMax: number;
 }
 
@@ -56,8 +57,9 @@ interface Pending {
   readonly onAbort: () => void;
 }
 
-/** Frames and bytes a message may have beside its body. */
-const framesMax = 1024;
+/** Frames of a reply. */
+const replyFramesMax = 1024;
+/** Bytes a message may have beside its body. */
 const headroomBytes = 4096;
 /** Waits before a new connection. */
 const reconnect = { baseMs: 100, ceilingMs: 2000 };
@@ -132,12 +134,15 @@ class BrokerLink implements Link {
   }
 
   #refusalOf(question: Question): PlantError | undefined {
-    const { requestsMax, messageBytesMax } = this.#settings;
+    const { requestsMax, messageBytesMax, framesMax } = this.#settings;
     if (this.#closing.signal.aborted || question.signal?.aborted) {
       return new PlantError("CANCELLED");
     }
     if (this.#pending.size >= requestsMax) {
       return new PlantError("LIMIT_REACHED", { limit: "requests in flight", max: requestsMax });
+    }
+    if (question.body.length > framesMax) {
+      return new PlantError("LIMIT_REACHED", { limit: "frames in a request", max: framesMax });
     }
     const size = sizeOf(question.body);
     if (size > messageBytesMax) {
@@ -154,7 +159,7 @@ class BrokerLink implements Link {
     const socket: DealerSocket = this.#deps.transport.connectDealer({
       endpoint,
       messageBytesMax: messageBytesMax + headroomBytes,
-      framesMax,
+      framesMax: replyFramesMax,
       sendQueueMax: requestsMax * 2,
       onMessage: (frames) => {
         if (socket === this.#socket) this.#hear(frames);
