@@ -312,7 +312,7 @@ class Owner {
     const answering: Answering = {
       exchange,
       characterMs: timing.characterMs,
-      firstByMs: outMs + timeoutMs,
+      firstByMs: outMs + (exchange.timeoutMs ?? timeoutMs),
       late: port.pairsAnswers ? undefined : this.#late,
     };
     let reading: Reading = startReading(this.#echoes);
@@ -357,7 +357,8 @@ class Owner {
       return { is: "exception", exception, isUnreachable, at };
     }
     if (!this.#options.port.pairsAnswers) {
-      this.#late.open(exchange, times.outMs, this.#options.timeoutMs);
+      const timeoutMs = exchange.timeoutMs ?? this.#options.timeoutMs;
+      this.#late.open(exchange, times.outMs, timeoutMs);
     }
     return verdict.is === "timeout" ? verdict : { is: "fault", fault: verdict.fault };
   }

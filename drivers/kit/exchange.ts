@@ -49,6 +49,8 @@ export interface Exchange<T> {
   judge(received: Uint8Array): Verdict<T>;
   /** Does not go out after this moment of monotonic time. */
   readonly deadlineMs?: number;
+  /** Longest wait for the first byte of the answer, when it is not that of the line. */
+  readonly timeoutMs?: number;
   /** Sends without waiting for an answer (broadcast, listening devices). */
   readonly isUnanswered?: boolean;
 }

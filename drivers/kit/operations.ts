@@ -160,12 +160,14 @@ async function carryOut(
 ): Promise<WriteResult> {
   const { args, deadlineMs } = order;
   const { point } = args;
-  const read = desk.plan.planRead(point);
   const plan = desk.plan.planWrite(point, args.value);
+  const look = () => readNow(parts, desk, { read: desk.plan.planRead(point), deadlineMs });
+  // A point that is only a command cannot be looked at: said before anything goes out.
+  if (args.expect !== undefined || args.verify === true) desk.plan.planRead(point);
   let before: PointValue | undefined;
   if (args.expect !== undefined) {
     const expected = expectedValue(desk, point, args.expect);
-    const outcome = await readNow(parts, desk, { read, deadlineMs });
+    const outcome = await look();
     if (outcome.is !== "ok") return { result: "failed", code: codeOf(outcome) };
     before = valueIn(outcome.value, point);
     if (before !== expected) return { result: "failed", code: "WRITE_GUARDED", before };
@@ -175,9 +177,9 @@ async function carryOut(
   desk.noteAnswer(outcome);
   if (outcome.is !== "ok") return { result: isSurelyNot(outcome), code: codeOf(outcome), ...known };
   if (args.verify !== true) return { result: "ok", ...known };
-  const look = await readNow(parts, desk, { read, deadlineMs });
-  if (look.is !== "ok") return { result: "unknown", code: codeOf(look), ...known };
-  const after = valueIn(look.value, point);
+  const seen = await look();
+  if (seen.is !== "ok") return { result: "unknown", code: codeOf(seen), ...known };
+  const after = valueIn(seen.value, point);
   if (after === plan.value) return { result: "ok", ...known, after };
   return { result: "failed", code: "WRITE_UNVERIFIED", ...known, after };
 }

@@ -30,7 +30,7 @@ const firstCommand = 1001;
  * Makes the adapter of a line. Such devices have no address: a line holds one of them.
  * @throws PlantError PROFILE_UNKNOWN, PROFILE_INVALID; LIMIT_REACHED for a second device.
  */
-export function makeSerialAdapter(
+export function serialAdapter(
   config: SerialLineConfig,
   load: (id: string) => SerialProfile = loadSerialProfile,
 ): LineAdapter {
@@ -172,6 +172,7 @@ function planCommand(
         const verdict = judge(profile, received, read);
         return verdict.is === "answer" ? { is: "answer", value: undefined } : verdict;
       },
+      ...(write.timeoutMs === undefined ? {} : { timeoutMs: write.timeoutMs }),
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
     }),
   };

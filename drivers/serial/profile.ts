@@ -23,6 +23,8 @@ export interface SerialWrite {
   readonly done: readonly Template[];
   /** Line → why the device did not do it. */
   readonly refused: ReadonlyMap<string, string>;
+  /** Longest wait for the answer, when the command takes longer than the line's timeout. */
+  readonly timeoutMs: number | undefined;
 }
 
 /** One point of a device. */
@@ -112,6 +114,7 @@ const request = v.strictObject({
   answers: v.pipe(v.array(template, "a list of lines"), v.minLength(1, "at least one line")),
 });
 
+const patience = "a number from 10 to 60000 (ms)";
 const factor = v.pipe(v.number("a number above 0"), v.gtValue(0, "a number above 0"));
 const point = v.strictObject({
   type: v.picklist(["f64", "bool", "text"], "one of f64, bool, text"),
@@ -134,6 +137,9 @@ const point = v.strictObject({
       send: template,
       done: v.pipe(v.array(template, "a list of lines"), v.minLength(1, "at least one line")),
       refused: v.optional(words),
+      timeoutMs: v.optional(
+        v.pipe(v.number(patience), v.minValue(10, patience), v.maxValue(60_000, patience)),
+      ),
     }),
   ),
 });
@@ -239,7 +245,10 @@ function assemble(profile: string, from: Table): SerialProfile {
         quality === undefined
           ? undefined
           : { field: quality.field, uncertain: mapOf(quality.uncertain), bad: mapOf(quality.bad) },
-      write: write === undefined ? undefined : { ...write, refused: mapOf(write.refused) },
+      write:
+        write === undefined
+          ? undefined
+          : { ...write, refused: mapOf(write.refused), timeoutMs: write.timeoutMs },
     };
   });
   const requests = Object.entries(from.requests).map(

@@ -1,6 +1,6 @@
 // Door of the driver for line-framed serial devices: profiles, lines and their meaning.
 // It must not know the bus.
-export { makeSerialAdapter, type SerialLineConfig } from "./adapter.ts";
+export { type SerialLineConfig, serialAdapter } from "./adapter.ts";
 export {
   type Answer,
   answerLine,

@@ -1,7 +1,7 @@
 // The line of a scale as the driver kit sees it: what is asked, how bytes are judged, commands.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { makeSerialAdapter, parseSerialProfile } from "../../../drivers/serial/serial.ts";
+import { parseSerialProfile, serialAdapter } from "../../../drivers/serial/serial.ts";
 import { parseConfig } from "../../../src/config/config.ts";
 import { PlantError } from "../../../src/util/errors.ts";
 
@@ -15,7 +15,7 @@ function lineOf(devices: string) {
   return scale;
 }
 
-const adapter = makeSerialAdapter(lineOf("scale: { profile: mettler-sics, intervalMs: 200 }"));
+const adapter = serialAdapter(lineOf("scale: { profile: mettler-sics, intervalMs: 200 }"));
 const [scale] = adapter.devices;
 assert.ok(scale);
 const bytes = (text: string) => new Uint8Array(Buffer.from(text, "latin1"));
@@ -82,10 +82,10 @@ const refused: readonly [string, () => unknown, string][] = [
   ["a point that is only read", () => scale.planWrite("weight", 1), "POINT_READ_ONLY"],
   ["a value that is no number", () => scale.planWrite("tare", "x"), "VALUE_REFUSED"],
   ["reading a command", () => scale.planRead("zero"), "POINT_UNKNOWN"],
-  ["a profile nobody has", () => makeSerialAdapter(lineOf("a: { profile: b }")), "PROFILE_UNKNOWN"],
+  ["a profile nobody has", () => serialAdapter(lineOf("a: { profile: b }")), "PROFILE_UNKNOWN"],
   [
     "a second device",
-    () => makeSerialAdapter(lineOf("a: { profile: mettler-sics }, b: { profile: mettler-sics }")),
+    () => serialAdapter(lineOf("a: { profile: mettler-sics }, b: { profile: mettler-sics }")),
     "LIMIT_REACHED",
   ],
 ];
@@ -106,7 +106,7 @@ points: { t: { type: f64, unit: Cel, read: { request: reading, field: t } } }
 
 test("a device that talks by itself is heard, line by line, and never asked", () => {
   const load = (id: string) => parseSerialProfile(id, talker);
-  const listening = makeSerialAdapter(lineOf("hot: { profile: thermometer }"), load);
+  const listening = serialAdapter(lineOf("hot: { profile: thermometer }"), load);
   assert.deepEqual(listening.devices[0]?.groups, []);
   const heard = listening.listen?.(bytes("T=1.5\nnoise\nT=2\nT="));
   assert.equal(heard?.usedBytes, 16);
