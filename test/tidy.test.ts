@@ -48,9 +48,7 @@ const awaited = new Set([
   "@peculiar/x509",
   "commander",
   "hono",
-  "lmdb",
   "reflect-metadata",
-  "tweetnacl",
 ]);
 const forbiddenNames = /^(utils?|helpers?|index|common|misc|manager|handler)\.ts$/;
 const topLevel = ["src", "drivers", "appliance", "systemd", "image", "test", "docs"];

@@ -529,6 +529,97 @@ export const catalogue = {
     ["it does not exist", "its permissions are wrong"],
     "ls -l {path}",
   ),
+
+  // disk, journal, state, logger
+  STORE_LOCKED: entry(
+    1,
+    "The store in {folder} is open in another process",
+    ["another gateway runs on the same data folder"],
+    "plant status",
+  ),
+  STORE_FULL: entry(
+    1,
+    "The store has no room left ({roomBytes} bytes)",
+    ["the centre was away for long", "the medium is full", "store.mapMiB is small"],
+    "plant outbox status",
+    true,
+  ),
+  STORE_FAILED: entry(
+    1,
+    "The store could not be written: {reason}",
+    ["the medium is failing", "the folder is read-only"],
+    "plant log --errors",
+    true,
+  ),
+  STORE_BUSY: entry(
+    1,
+    "The store has {max} records waiting for the disk",
+    ["writes arrive faster than the medium takes them", "a backup is being restored"],
+    "repeat it",
+    true,
+  ),
+  STORE_CLOSED: entry(
+    daemonGone,
+    "The store is closed",
+    ["plantd is stopping"],
+    "plant status",
+    true,
+  ),
+  STORE_DAMAGED: entry(
+    1,
+    "The store is damaged: {reason}",
+    ["the medium lost or changed what was written"],
+    "plant backup restore",
+  ),
+  STORE_FORMAT_NEWER: entry(
+    1,
+    "The store was written in format {found}; this version reads up to {known}",
+    ["an older version was installed over a newer one"],
+    "plant version",
+  ),
+  SOURCE_NUMBER_OLD: entry(
+    1,
+    "The number {number} of {source} came after {newest}",
+    ["a request was repeated after a later one", "two senders use one source name"],
+    "plant log",
+  ),
+  SEQUENCE_AHEAD: entry(
+    1,
+    "Sequence {sequence} of {stream} does not exist; the last is {head}",
+    ["the store was restored from a backup"],
+    "plant outbox status",
+  ),
+  SEQUENCE_GONE: entry(
+    missing,
+    "Sequence {sequence} of {stream} is no longer kept; the first is {first}",
+    ["the records were acknowledged and have been trimmed"],
+    "plant outbox status",
+  ),
+  STATE_NOT_FOUND: entry(
+    missing,
+    "There is no {key} in {scope}",
+    ["the name is misspelt", "the device was never polled"],
+    "plant state list",
+  ),
+  SCOPE_EXISTS: entry(1, "The scope {scope} exists", ["it was created before"], "plant state list"),
+  SCOPE_NOT_FOUND: entry(
+    missing,
+    "There is no scope {scope}",
+    ["the name is misspelt"],
+    "plant state list-scopes",
+  ),
+  BACKUP_UNREADABLE: entry(
+    1,
+    "The backup {path} cannot be read: {reason}",
+    ["the file is damaged or cut short", "it is no backup"],
+    "plant backup list",
+  ),
+  PASSPHRASE_WRONG: entry(
+    notAllowed,
+    "The passphrase does not open {path}",
+    ["the passphrase is misspelt", "the head of the file is damaged"],
+    "plant backup restore",
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** A name in the catalogue. */

@@ -1,0 +1,303 @@
+// The only importer of lmdb: one environment, named tables of bytes, one durable commit at a time.
+// It must not know what is stored.
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { dirname, join } from "node:path";
+import { type Database, open as openLmdb } from "lmdb";
+import { PlantError } from "../util/errors.ts";
+
+/** One row of a table. */
+export interface Row {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+/** One change of a commit: a put, or a removal when `value` is absent. */
+export interface Write {
+  readonly table: string;
+  readonly key: Uint8Array;
+  readonly value?: Uint8Array;
+}
+
+/** Rows from `from` (included) to `to` (excluded), in key order; downwards when `reverse`. */
+export interface RangeOptions {
+  readonly from?: Uint8Array;
+  readonly to?: Uint8Array;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+}
+
+/** Counters since opening, and sizes. */
+export interface DiskStats {
+  readonly commits: number;
+  /** Bytes of keys and values given to `commit`. */
+  readonly bytesPut: number;
+  /** Size of the file. */
+  readonly fileBytes: number;
+  /** Pages in use, in bytes, as of the last measure. */
+  readonly liveBytes: number;
+  readonly roomBytes: number;
+}
+
+/**
+ * An embedded store in a folder. Values read are copies. A read does not see a commit that has
+ * not resolved.
+ */
+export interface Disk extends AsyncDisposable {
+  get(table: string, key: Uint8Array): Uint8Array | undefined;
+  range(table: string, options?: RangeOptions): Iterable<Row>;
+  /**
+   * All of `writes` or none of them; resolves after the flush to the device.
+   * @throws PlantError STORE_FULL when the room or the medium is used up; LIMIT_REACHED above
+   * `writesMax` writes; STORE_CLOSED after disposal.
+   */
+  commit(writes: readonly Write[]): Promise<void>;
+  /** Writes a compact copy to `path` (temporary file, fsync, rename); returns its bytes. */
+  backup(path: string): Promise<number>;
+  stats(): DiskStats;
+}
+
+export interface DiskOptions {
+  readonly folder: string;
+  /** Room for all tables; more is refused with STORE_FULL. */
+  readonly roomBytes: number;
+}
+
+/** The most writes of one commit: above about 1,000, LMDB's free list makes later ones slow. */
+export const writesMax = 1000;
+/** The name of the data file within the folder. */
+export const dataFile = "data.mdb";
+
+const tablesMax = 32;
+const keyBytesMax = 1900;
+/** Pages that LMDB touches beside those of the data: branches, free list, named tables. */
+const spareBytes = 64 * 1024;
+/** Commits between two measures of the room in use. */
+const measureEvery = 64;
+
+/**
+ * Opens the environment in `folder`, making it when absent.
+ * @throws PlantError STORE_LOCKED when a living process, or this one, has it open.
+ */
+export async function openDisk(options: DiskOptions): Promise<Disk> {
+  const { folder, roomBytes } = options;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const lock = await lockFolder(folder);
+  try {
+    return new LmdbDisk(folder, roomBytes, lock);
+  } catch (error) {
+    lock.close();
+    throw error;
+  }
+}
+
+/** A name of the kernel's that belongs to the folder's inode and dies with the process. */
+function lockFolder(folder: string): Promise<Server> {
+  const { dev, ino } = statSync(folder);
+  const server = createServer((socket) => socket.destroy());
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EADDRINUSE") reject(error);
+      else reject(new PlantError("STORE_LOCKED", { folder }, { cause: error }));
+    });
+    server.listen(`\0plantd-disk-${dev}-${ino}`, () => {
+      server.unref();
+      resolve(server);
+    });
+  });
+}
+
+const binary = { encoding: "binary", keyEncoding: "binary", cache: false } as const;
+
+class LmdbDisk implements Disk {
+  readonly #folder: string;
+  readonly #room: number;
+  readonly #lock: Server;
+  readonly #root;
+  readonly #tables = new Map<string, Database<Buffer, Uint8Array>>();
+  #commits = 0;
+  #bytesPut = 0;
+  /** Never below what is in use: the last measure and all that was put since. */
+  #liveBytes = 0;
+  #sinceMeasure = 0;
+  #tail: Promise<unknown> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+
+  constructor(folder: string, room: number, lock: Server) {
+    this.#folder = folder;
+    this.#room = room;
+    this.#lock = lock;
+    // The package grows a map that is full without saying so: the room is bounded here instead.
+    const mapSize = Math.ceil((room * 1.5) / 65_536) * 65_536;
+    // `safeRestore` is missing in the package's types.
+    const safety = { overlappingSync: false, safeRestore: true };
+    const place = { path: folder, noSubdir: false, mapSize, maxDbs: tablesMax };
+    this.#root = openLmdb<Buffer, Uint8Array>({ ...place, ...safety, ...binary });
+    this.#liveBytes = statSync(join(folder, dataFile)).size;
+  }
+
+  #table(name: string): Database<Buffer, Uint8Array> {
+    if (this.#closing !== undefined) throw new PlantError("STORE_CLOSED");
+    const known = this.#tables.get(name);
+    if (known !== undefined) return known;
+    const table = this.#root.openDB<Buffer, Uint8Array>({ name, ...binary });
+    this.#tables.set(name, table);
+    return table;
+  }
+
+  get(table: string, key: Uint8Array): Uint8Array | undefined {
+    return this.#table(table).get(key);
+  }
+
+  *range(table: string, options: RangeOptions = {}): Iterable<Row> {
+    const { from, to, reverse = false, limit } = options;
+    // Downwards the package takes the upper bound, included, as the start: it is skipped here.
+    const start = reverse ? to : from;
+    const end = reverse ? from : to;
+    let left = limit ?? Number.POSITIVE_INFINITY;
+    if (left <= 0) return;
+    const rows = this.#table(table).getRange({
+      reverse,
+      ...(start === undefined ? {} : { start }),
+      ...(end === undefined || reverse ? {} : { end }),
+    });
+    for (const { key, value } of rows) {
+      if (reverse && to !== undefined && Buffer.compare(key, to) >= 0) continue;
+      if (reverse && from !== undefined && Buffer.compare(key, from) < 0) return;
+      yield { key, value };
+      left -= 1;
+      if (left === 0) return;
+    }
+  }
+
+  commit(writes: readonly Write[]): Promise<void> {
+    const mine = this.#tail.then(() => this.#commit(writes));
+    this.#tail = mine.catch(() => {});
+    return mine;
+  }
+
+  async #commit(writes: readonly Write[]): Promise<void> {
+    if (writes.length === 0) return;
+    if (writes.length > writesMax) {
+      throw new PlantError("LIMIT_REACHED", { limit: "writes of one commit", max: writesMax });
+    }
+    const tables = writes.map((write) => this.#table(write.table));
+    const bytes = this.#admit(writes);
+    try {
+      await this.#root.batch(() => {
+        writes.forEach(({ key, value }, at) => {
+          const table = tables[at];
+          const done = value === undefined ? table?.remove(key) : table?.put(key, asBuffer(value));
+          // The batch reports for all of them.
+          done?.catch(() => {});
+        });
+      });
+    } catch (error) {
+      throw asDiskError(error, this.#folder, this.#room);
+    }
+    this.#commits += 1;
+    this.#bytesPut += bytes;
+  }
+
+  /** Refuses what does not fit; what only removes always fits. */
+  #admit(writes: readonly Write[]): number {
+    let bytes = 0;
+    let cost = 0;
+    for (const { key, value } of writes) {
+      if (key.length === 0 || key.length > keyBytesMax) {
+        throw new PlantError("LIMIT_REACHED", { limit: "key bytes", max: keyBytesMax });
+      }
+      if (value === undefined) continue;
+      bytes += key.length + value.length;
+      // A value above half a page takes whole pages of its own.
+      cost += value.length > 2000 ? Math.ceil((value.length + 16) / 4096) * 4096 : 0;
+      cost += 2 * (key.length + 32 + (value.length > 2000 ? 0 : value.length));
+    }
+    this.#sinceMeasure += 1;
+    const need = cost + spareBytes;
+    if (this.#sinceMeasure >= measureEvery || this.#liveBytes + need > this.#room) this.#measure();
+    if (cost > 0 && this.#liveBytes + need > this.#room) {
+      throw new PlantError("STORE_FULL", { folder: this.#folder, roomBytes: this.#room });
+    }
+    this.#liveBytes += cost;
+    return bytes;
+  }
+
+  #measure(): void {
+    let pages = 8;
+    for (const table of this.#tables.values()) pages += pagesOf(table.getStats());
+    this.#liveBytes = pages * 4096;
+    this.#sinceMeasure = 0;
+  }
+
+  async backup(path: string): Promise<number> {
+    const copying = `${path}.copy`;
+    rmSync(copying, { recursive: true, force: true });
+    mkdirSync(copying, { recursive: true, mode: 0o700 });
+    try {
+      await this.#root.backup(copying, true);
+      const copy = join(copying, dataFile);
+      syncPath(copy);
+      renameSync(copy, path);
+      syncPath(dirname(path));
+    } finally {
+      rmSync(copying, { recursive: true, force: true });
+    }
+    return statSync(path).size;
+  }
+
+  stats(): DiskStats {
+    return {
+      commits: this.#commits,
+      bytesPut: this.#bytesPut,
+      fileBytes: statSync(join(this.#folder, dataFile)).size,
+      liveBytes: this.#liveBytes,
+      roomBytes: this.#room,
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close(this.#tail);
+    return this.#closing;
+  }
+
+  async #close(last: Promise<unknown>): Promise<void> {
+    await last;
+    await this.#root.close();
+    await new Promise<void>((resolve) => this.#lock.close(() => resolve()));
+  }
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function pagesOf(stats: unknown): number {
+  const { treeBranchPageCount, treeLeafPageCount, overflowPages } = stats as {
+    treeBranchPageCount: number;
+    treeLeafPageCount: number;
+    overflowPages: number;
+  };
+  return treeBranchPageCount + treeLeafPageCount + overflowPages;
+}
+
+function asDiskError(error: unknown, folder: string, roomBytes: number): unknown {
+  if (error instanceof PlantError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  if (/MAP_FULL|ENOSPC|no space/i.test(text)) {
+    return new PlantError("STORE_FULL", { folder, roomBytes }, { cause: error });
+  }
+  return new PlantError("STORE_FAILED", { folder, reason: text }, { cause: error });
+}
+
+/** Flushes a file or folder to the device. */
+export function syncPath(path: string): void {
+  const handle = openSync(path, "r");
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
+}

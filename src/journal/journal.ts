@@ -1,0 +1,385 @@
+// The log of the gateway: numbered records in streams, epochs, watermarks, checkpoints, and one
+// queue of commits. It must not know what the records mean.
+import { renameSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Disk, dataFile, openDisk, syncPath, type Write } from "../disk/disk.ts";
+import type { Clock } from "../util/clock.ts";
+import { PlantError } from "../util/errors.ts";
+import type { Log } from "../util/log.ts";
+import type { Random } from "../util/random.ts";
+import type { Running } from "../util/running.ts";
+import { type Stream, streams } from "./block.ts";
+import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
+import { type Changes, type ChangesQuery, LogReader } from "./reader.ts";
+import type { SourceState } from "./source.ts";
+import * as tables from "./tables.ts";
+
+export { type JournalRecord, type Stream, streams } from "./block.ts";
+export type { Appended, AppendRequest } from "./queue.ts";
+export type { Changes, ChangesQuery } from "./reader.ts";
+export type { SourceNumber } from "./source.ts";
+export type { EpochEntry } from "./tables.ts";
+
+export interface JournalDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+export interface JournalOptions {
+  readonly folder: string;
+  readonly roomBytes: number;
+  readonly flushMaxMs: number;
+  readonly recordsPerCommitMax: number;
+  readonly keepMs: number;
+}
+
+/** Where one stream stands, as a consumer sees it. */
+export interface StreamPosition {
+  /** Sequence of the first record kept; `head + 1` when none is. */
+  readonly first: number;
+  /** Sequence of the last flushed record; 0 before the first. */
+  readonly head: number;
+  readonly watermark: number;
+  /** Wall clock of the oldest commit above the watermark. */
+  readonly oldestWallMs?: number;
+}
+
+/** The journal of one gateway, open for writing. */
+export interface Journal extends Running {
+  /** The epoch of this opening, 32 hexadecimal digits. */
+  readonly epoch: string;
+  readonly lineage: readonly tables.EpochEntry[];
+  head(stream: Stream): number;
+  /**
+   * Appends records and answers after the flush.
+   * @throws PlantError SOURCE_NUMBER_OLD, STORE_FULL, STORE_BUSY, STORE_CLOSED, and what `build`
+   * throws.
+   */
+  append(request: AppendRequest): Promise<Appended>;
+  /** @throws PlantError SEQUENCE_AHEAD, SEQUENCE_GONE, STORE_DAMAGED. */
+  read(query: ChangesQuery): Changes;
+  /** Resolves when the stream grows, and when `signal` aborts. */
+  grown(stream: Stream, signal: AbortSignal): Promise<void>;
+  /**
+   * Moves a consumer's watermark, durably; back no further than what is kept.
+   * @throws PlantError SEQUENCE_AHEAD.
+   */
+  ack(consumer: string, stream: Stream, sequence: number): Promise<number>;
+  /** Where a consumer stands; one not seen before is registered, durably, and holds records. */
+  position(consumer: string): Promise<Record<Stream, StreamPosition>>;
+  /** Rows of the last checkpoint. */
+  checkpointRows(): Iterable<{ readonly index: number; readonly text: string }>;
+  /** What the last checkpoint covers: the sequence of `state`, and a note of the owner's. */
+  readonly checkpoint: tables.CheckpointMark;
+  /** Writes rows (`undefined` removes), in commits of bounded size, and then the mark. */
+  saveCheckpoint(
+    rows: ReadonlyMap<number, string | undefined>,
+    mark: tables.CheckpointMark,
+  ): Promise<void>;
+  /** Removes blocks that every consumer acknowledged, older than `keepMs`; returns how many. */
+  trim(): Promise<number>;
+  backup(path: string): Promise<number>;
+  /** Replaces all by the database in `file`, which is consumed, and opens a new epoch. */
+  restore(file: string): Promise<string>;
+  stats(): Readonly<Record<string, number>>;
+}
+
+/** The most consumers that hold records. */
+const consumersMax = 64;
+/** Blocks removed in one commit. */
+const trimBlocksMax = 500;
+const rowsPerCommit = 900;
+
+/**
+ * Opens the journal in a folder, with a new epoch durable before its first record.
+ * @throws PlantError STORE_LOCKED, STORE_FORMAT_NEWER (the file stays as it is), STORE_DAMAGED.
+ */
+export async function openJournal(deps: JournalDeps, options: JournalOptions): Promise<Journal> {
+  const disk = await openDisk(options);
+  try {
+    const opened = await openEpoch(disk, deps);
+    return new DiskJournal(deps, options, disk, opened);
+  } catch (error) {
+    await disk[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+interface Opened {
+  readonly epoch: string;
+  readonly lineage: tables.EpochEntry[];
+  readonly heads: Record<Stream, number>;
+}
+
+async function openEpoch(disk: Disk, { random }: JournalDeps): Promise<Opened> {
+  tables.checkFormat(disk);
+  const lineage = tables.readLineage(disk);
+  const heads = tables.readHeads(disk, lineage.at(-1));
+  const epoch = Buffer.from(random.bytes(16)).toString("hex");
+  const parent = lineage.at(-1)?.epoch ?? null;
+  lineage.push({ epoch, parent, cuts: { ...heads } });
+  await disk.commit([tables.formatWrite(), tables.lineageWrite(lineage)]);
+  return { epoch, lineage, heads };
+}
+
+class DiskJournal implements Journal {
+  readonly ended: Promise<Error | undefined>;
+  readonly #deps: JournalDeps;
+  readonly #options: JournalOptions;
+  #disk: Disk;
+  #opened: Opened;
+  #queue: CommitQueue;
+  #reader: LogReader;
+  #marks: Map<string, Record<Stream, number>>;
+  #checkpoint: tables.CheckpointMark;
+  readonly #waiting = new Map<Stream, Set<() => void>>();
+  readonly #end: (error: Error | undefined) => void;
+  #closing: Promise<void> | undefined;
+  #trimmed = 0;
+  #damaged = 0;
+
+  constructor(deps: JournalDeps, options: JournalOptions, disk: Disk, opened: Opened) {
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.ended = promise;
+    this.#end = resolve;
+    this.#deps = deps;
+    this.#options = options;
+    this.#disk = disk;
+    this.#opened = opened;
+    this.#queue = this.#makeQueue();
+    this.#reader = new LogReader(disk);
+    this.#marks = tables.readMarks(disk);
+    this.#checkpoint = tables.readCheckpoint(disk);
+  }
+
+  #makeQueue(): CommitQueue {
+    const { epoch, heads } = this.#opened;
+    const sources: Map<string, SourceState> = tables.readSources(this.#disk);
+    return new CommitQueue(
+      {
+        clock: this.#deps.clock,
+        disk: this.#disk,
+        epoch,
+        heads: { ...heads },
+        sources,
+        flushed: (flushed) => this.#flushed(flushed),
+      },
+      this.#options,
+    );
+  }
+
+  #flushed(flushed: Flushed): void {
+    for (const stream of flushed.streams) {
+      const waiting = this.#waiting.get(stream);
+      this.#waiting.delete(stream);
+      for (const wake of waiting ?? []) wake();
+    }
+  }
+
+  get epoch(): string {
+    return this.#opened.epoch;
+  }
+
+  get lineage(): readonly tables.EpochEntry[] {
+    return this.#opened.lineage;
+  }
+
+  get checkpoint(): tables.CheckpointMark {
+    return this.#checkpoint;
+  }
+
+  head(stream: Stream): number {
+    return this.#queue.heads[stream];
+  }
+
+  append(request: AppendRequest): Promise<Appended> {
+    return this.#queue.append(request);
+  }
+
+  read(query: ChangesQuery): Changes {
+    try {
+      return this.#reader.read(query, this.head(query.stream), this.epoch);
+    } catch (error) {
+      if (error instanceof PlantError && error.code === "STORE_DAMAGED") this.#damaged += 1;
+      throw error;
+    }
+  }
+
+  grown(stream: Stream, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      if (signal.aborted) {
+        resolve();
+        return;
+      }
+      const waiting = this.#waiting.get(stream) ?? new Set();
+      this.#waiting.set(stream, waiting);
+      const wake = () => {
+        waiting.delete(wake);
+        signal.removeEventListener("abort", wake);
+        resolve();
+      };
+      waiting.add(wake);
+      signal.addEventListener("abort", wake, { once: true });
+    });
+  }
+
+  async ack(consumer: string, stream: Stream, sequence: number): Promise<number> {
+    const head = this.head(stream);
+    if (sequence > head) throw new PlantError("SEQUENCE_AHEAD", { stream, sequence, head });
+    const marks = this.#marksOf(consumer);
+    const floor = this.#reader.first(stream, head) - 1;
+    const watermark = Math.max(sequence, floor);
+    if (marks[stream] === watermark && this.#marks.has(consumer)) return watermark;
+    await this.#saveMarks(consumer, { ...marks, [stream]: watermark });
+    return watermark;
+  }
+
+  #marksOf(consumer: string): Record<Stream, number> {
+    const known = this.#marks.get(consumer);
+    if (known !== undefined) return known;
+    if (this.#marks.size >= consumersMax) {
+      throw new PlantError("LIMIT_REACHED", { limit: "consumers", max: consumersMax });
+    }
+    return tables.forStreams((stream) => this.#reader.first(stream, this.head(stream)) - 1);
+  }
+
+  /** In memory at once, so that trimming sees the lower of old and new before the flush. */
+  async #saveMarks(consumer: string, next: Record<Stream, number>): Promise<void> {
+    const before = this.#marks.get(consumer);
+    this.#marks.set(
+      consumer,
+      tables.forStreams((stream) => Math.min(next[stream], before?.[stream] ?? next[stream])),
+    );
+    await this.#disk.commit([tables.marksWrite(consumer, next)]);
+    this.#marks.set(consumer, next);
+  }
+
+  async position(consumer: string): Promise<Record<Stream, StreamPosition>> {
+    if (!this.#marks.has(consumer)) await this.#saveMarks(consumer, this.#marksOf(consumer));
+    const marks = this.#marksOf(consumer);
+    return tables.forStreams((stream) => {
+      const head = this.head(stream);
+      const watermark = marks[stream];
+      const oldestWallMs = this.#reader.wallOf(stream, watermark + 1, head);
+      const place = { first: this.#reader.first(stream, head), head, watermark };
+      return oldestWallMs === undefined ? place : { ...place, oldestWallMs };
+    });
+  }
+
+  checkpointRows(): Iterable<{ readonly index: number; readonly text: string }> {
+    return tables.readPoints(this.#disk);
+  }
+
+  async saveCheckpoint(
+    rows: ReadonlyMap<number, string | undefined>,
+    mark: tables.CheckpointMark,
+  ): Promise<void> {
+    let writes: Write[] = [];
+    for (const [index, text] of rows) {
+      writes.push(tables.pointWrite(index, text));
+      if (writes.length < rowsPerCommit) continue;
+      await this.#disk.commit(writes);
+      writes = [];
+    }
+    await this.#disk.commit([...writes, tables.checkpointWrite(mark)]);
+    this.#checkpoint = mark;
+  }
+
+  /** The last sequence of a stream that may go. */
+  #trimLimit(stream: Stream): number {
+    let limit = this.head(stream);
+    for (const marks of this.#marks.values()) limit = Math.min(limit, marks[stream]);
+    return stream === "state" ? Math.min(limit, this.#checkpoint.sequence) : limit;
+  }
+
+  async trim(): Promise<number> {
+    const beforeWallMs = this.#deps.clock.wallMs() - this.#options.keepMs;
+    let removed = 0;
+    for (const stream of streams) {
+      const limit = this.#trimLimit(stream);
+      const keys = this.#reader.oldBlocks(stream, { limit, beforeWallMs, max: trimBlocksMax });
+      if (keys.length === 0) continue;
+      await this.#disk.commit(keys.map((key) => ({ table: tables.logTable, key })));
+      this.#reader.forget();
+      removed += keys.length;
+    }
+    if (removed > 0) await this.#trimLineage();
+    this.#trimmed += removed;
+    return removed;
+  }
+
+  /** An epoch leaves the lineage when its last record is gone, ancestors first. */
+  async #trimLineage(): Promise<void> {
+    const { lineage } = this.#opened;
+    const firsts = tables.forStreams((stream) => this.#reader.first(stream, this.head(stream)));
+    let gone = 0;
+    for (const child of lineage.slice(1)) {
+      if (streams.some((stream) => firsts[stream] <= child.cuts[stream])) break;
+      gone += 1;
+    }
+    if (gone === 0) return;
+    const kept = lineage.slice(gone);
+    await this.#disk.commit([tables.lineageWrite(kept)]);
+    lineage.splice(0, gone);
+  }
+
+  async backup(path: string): Promise<number> {
+    await this.#queue.drain();
+    return await this.#disk.backup(path);
+  }
+
+  async restore(file: string): Promise<string> {
+    await this.#queue.close(new PlantError("STORE_BUSY", { max: 0 }));
+    await this.#disk[Symbol.asyncDispose]();
+    const { folder } = this.#options;
+    rmSync(join(folder, "lock.mdb"), { force: true });
+    renameSync(file, join(folder, dataFile));
+    syncPath(folder);
+    syncPath(dirname(folder));
+    this.#disk = await openDisk(this.#options);
+    this.#opened = await openEpoch(this.#disk, this.#deps);
+    this.#queue = this.#makeQueue();
+    this.#reader = new LogReader(this.#disk);
+    this.#marks = tables.readMarks(this.#disk);
+    this.#checkpoint = tables.readCheckpoint(this.#disk);
+    this.#flushed({ streams });
+    return this.epoch;
+  }
+
+  stats(): Readonly<Record<string, number>> {
+    const waiting = this.#queue.stats();
+    return {
+      ...this.#disk.stats(),
+      ...waiting,
+      trimmedBlocks: this.#trimmed,
+      damagedReads: this.#damaged,
+      consumers: this.#marks.size,
+      epochs: this.#opened.lineage.length,
+    };
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#queue.close(new PlantError("STORE_CLOSED"));
+    this.#flushed({ streams });
+    await this.#disk[Symbol.asyncDispose]();
+    this.#end(undefined);
+  }
+}
+
+/**
+ * Whether a file is a database this version reads; nothing in it changes.
+ * @throws PlantError STORE_FORMAT_NEWER, STORE_DAMAGED.
+ */
+export async function inspectDatabase(folder: string, roomBytes: number): Promise<void> {
+  await using disk = await openDisk({ folder, roomBytes });
+  tables.checkFormat(disk);
+  if (tables.readLineage(disk).length === 0) {
+    throw new PlantError("STORE_DAMAGED", { reason: "it has no epoch" });
+  }
+}

@@ -1,0 +1,289 @@
+// The one queue of commits: requests wait for companions, are built in order, flushed together and
+// answered after the flush. It must not know what the records mean.
+import { type Disk, type Write, writesMax } from "../disk/disk.ts";
+import type { Clock } from "../util/clock.ts";
+import { PlantError } from "../util/errors.ts";
+import { encodeBlock, type JournalRecord, type Stream } from "./block.ts";
+import { recall, remember, type Sequences, type SourceNumber, type SourceState } from "./source.ts";
+import { blockKey, logTable, sourceWrite } from "./tables.ts";
+
+/** Records to append to one stream. */
+export interface AppendRequest {
+  readonly stream: Stream;
+  /** Makes the request known again when it is repeated. */
+  readonly source?: SourceNumber;
+  /** `now` commits at once; `group` waits at most `flushMaxMs`. */
+  readonly flush: "now" | "group";
+  /** The most records `build` returns. */
+  readonly recordsMax: number;
+  /**
+   * Called once, in the order of requests, when the commit is put together.
+   * @param first sequence the first record gets.
+   * @returns the records, at least one. What it throws refuses this request alone.
+   */
+  readonly build: (first: number) => readonly JournalRecord[];
+  /** Called after the flush, in the order of requests, or when the commit failed. */
+  readonly settle?: (isFlushed: boolean) => void;
+}
+
+/** Sequences of the records; `repeated` when an earlier request wrote them. */
+export interface Appended extends Sequences {
+  readonly repeated: boolean;
+}
+
+/** Streams that grew. */
+export interface Flushed {
+  readonly streams: readonly Stream[];
+}
+
+interface QueueDeps {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly epoch: string;
+  readonly heads: Record<Stream, number>;
+  readonly sources: Map<string, SourceState>;
+  readonly flushed: (flushed: Flushed) => void;
+}
+
+interface QueueOptions {
+  readonly flushMaxMs: number;
+  readonly recordsPerCommitMax: number;
+}
+
+interface Waiting {
+  readonly request: AppendRequest;
+  readonly resolve: (appended: Appended) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** One commit being put together. */
+interface Batch {
+  readonly heads: Record<Stream, number>;
+  readonly texts: Map<Stream, string[]>;
+  readonly sources: Map<string, SourceState>;
+  readonly built: { readonly waiting: Waiting; readonly appended: Appended }[];
+}
+
+/** Records in one block, so that a reader never decodes much more than it wants. */
+const recordsPerBlock = 1000;
+/** Requests in one commit: each may write a row of its source. */
+const requestsPerCommit = 700;
+/** Commits' worth of records that may wait. */
+const commitsWaitingMax = 5;
+/** Sources known at one time; the one longest silent is forgotten. */
+const sourcesMax = 4096;
+
+export class CommitQueue {
+  readonly #deps: QueueDeps;
+  readonly #options: QueueOptions;
+  readonly #stop = new AbortController();
+  #waiting: Waiting[] = [];
+  #records = 0;
+  #urgent = false;
+  #isTimed = false;
+  #running: Promise<void> | undefined;
+  #refusal: PlantError | undefined;
+  readonly #flushMs: number[] = [];
+  #appended = 0;
+  #failed = 0;
+
+  constructor(deps: QueueDeps, options: QueueOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Last flushed sequence per stream. */
+  get heads(): Readonly<Record<Stream, number>> {
+    return this.#deps.heads;
+  }
+
+  append(request: AppendRequest): Promise<Appended> {
+    if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
+    const { recordsPerCommitMax, flushMaxMs } = this.#options;
+    if (request.recordsMax > recordsPerCommitMax) {
+      const detail = { limit: "records of one request", max: recordsPerCommitMax };
+      return Promise.reject(new PlantError("LIMIT_REACHED", detail));
+    }
+    const max = recordsPerCommitMax * commitsWaitingMax;
+    if (this.#records + request.recordsMax > max) {
+      return Promise.reject(new PlantError("STORE_BUSY", { max }));
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Appended>();
+    this.#waiting.push({ request, resolve, reject });
+    this.#records += request.recordsMax;
+    if (request.flush === "now" || flushMaxMs === 0 || this.#records >= recordsPerCommitMax) {
+      this.#urgent = true;
+      this.#run();
+    } else this.#time();
+    return promise;
+  }
+
+  /** Flushes what waits `flushMaxMs` after the first request that waits. */
+  #time(): void {
+    if (this.#isTimed || this.#running !== undefined) return;
+    this.#isTimed = true;
+    void this.#deps.clock.sleep(this.#options.flushMaxMs, this.#stop.signal).then(() => {
+      this.#isTimed = false;
+      if (this.#waiting.length === 0) return;
+      this.#urgent = true;
+      this.#run();
+    });
+  }
+
+  #run(): void {
+    if (this.#running !== undefined) return;
+    this.#running = this.#flush().finally(() => {
+      this.#running = undefined;
+      if (this.#waiting.length === 0) return;
+      if (this.#urgent) this.#run();
+      else this.#time();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    // What arrives in this turn of the loop shares the flush.
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    while (this.#waiting.length > 0 && this.#urgent) {
+      const taken = this.#take();
+      // What did not fit has waited long enough.
+      this.#urgent = this.#waiting.length > 0;
+      await this.#commit(taken);
+    }
+  }
+
+  #take(): Waiting[] {
+    let records = 0;
+    let count = 0;
+    for (const { request } of this.#waiting) {
+      const isFull = records + request.recordsMax > this.#options.recordsPerCommitMax;
+      if (isFull || count >= requestsPerCommit) break;
+      records += request.recordsMax;
+      count += 1;
+    }
+    this.#records -= records;
+    return this.#waiting.splice(0, count);
+  }
+
+  async #commit(taken: readonly Waiting[]): Promise<void> {
+    const { clock, disk, heads, sources, flushed } = this.#deps;
+    const batch: Batch = {
+      heads: { ...heads },
+      texts: new Map(),
+      sources: new Map(),
+      built: [],
+    };
+    for (const waiting of taken) this.#build(batch, waiting);
+    const from = clock.monotonicMs();
+    try {
+      await disk.commit(this.#writesOf(batch));
+    } catch (error) {
+      this.#failed += 1;
+      for (const { waiting, appended } of batch.built) {
+        if (!appended.repeated) waiting.request.settle?.(false);
+      }
+      for (const { waiting } of batch.built) waiting.reject(error);
+      return;
+    }
+    this.#measure(clock.monotonicMs() - from);
+    Object.assign(heads, batch.heads);
+    for (const [source, state] of batch.sources) {
+      sources.delete(source);
+      sources.set(source, state);
+    }
+    for (const { waiting, appended } of batch.built) {
+      if (!appended.repeated) waiting.request.settle?.(true);
+    }
+    for (const { waiting, appended } of batch.built) waiting.resolve(appended);
+    flushed({ streams: [...batch.texts.keys()] });
+  }
+
+  #build(batch: Batch, waiting: Waiting): void {
+    const { request } = waiting;
+    const { source, stream } = request;
+    try {
+      if (source !== undefined) {
+        const known = this.#sourceState(batch, source.source);
+        const before = recall(known, source);
+        if (before !== undefined) {
+          batch.built.push({ waiting, appended: { ...before, repeated: true } });
+          return;
+        }
+      }
+      const first = batch.heads[stream] + 1;
+      const added = request.build(first).map((record) => JSON.stringify(record));
+      const texts = batch.texts.get(stream) ?? [];
+      for (const text of added) texts.push(text);
+      batch.texts.set(stream, texts);
+      const last = first + added.length - 1;
+      batch.heads[stream] = last;
+      this.#appended += added.length;
+      if (source !== undefined) {
+        const known = this.#sourceState(batch, source.source);
+        batch.sources.set(source.source, remember(known, source, { first, last }));
+      }
+      batch.built.push({ waiting, appended: { first, last, repeated: false } });
+    } catch (error) {
+      waiting.reject(error);
+    }
+  }
+
+  #sourceState(batch: Batch, source: string): SourceState | undefined {
+    return batch.sources.get(source) ?? this.#deps.sources.get(source);
+  }
+
+  #writesOf(batch: Batch): Write[] {
+    const { epoch, clock, heads, sources } = this.#deps;
+    const writes: Write[] = [];
+    const wallMs = clock.wallMs();
+    for (const [stream, texts] of batch.texts) {
+      for (let at = 0; at < texts.length; at += recordsPerBlock) {
+        const first = heads[stream] + 1 + at;
+        const part = texts.slice(at, at + recordsPerBlock);
+        const value = encodeBlock({ stream, epoch, first, wallMs }, part);
+        writes.push({ table: logTable, key: blockKey(stream, first), value });
+      }
+    }
+    for (const [source, state] of batch.sources) writes.push(sourceWrite(source, state));
+    for (const source of sources.keys()) {
+      if (sources.size + batch.sources.size <= sourcesMax || writes.length >= writesMax) break;
+      if (batch.sources.has(source)) continue;
+      sources.delete(source);
+      writes.push(sourceWrite(source, undefined));
+    }
+    return writes;
+  }
+
+  #measure(ms: number): void {
+    this.#flushMs.push(ms);
+    if (this.#flushMs.length > 512) this.#flushMs.shift();
+  }
+
+  /** Resolves when all that waits is flushed. */
+  async drain(): Promise<void> {
+    while (this.#waiting.length > 0 || this.#running !== undefined) {
+      this.#urgent = true;
+      this.#run();
+      await this.#running;
+    }
+  }
+
+  /** Flushes what waits; everything after is refused with `refusal`. */
+  async close(refusal: PlantError): Promise<void> {
+    this.#refusal = refusal;
+    await this.drain();
+    this.#stop.abort();
+  }
+
+  stats(): Readonly<Record<string, number>> {
+    const sorted = this.#flushMs.toSorted((a, b) => a - b);
+    const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
+    return {
+      waiting: this.#records,
+      records: this.#appended,
+      failedCommits: this.#failed,
+      flushP50Ms: at(0.5),
+      flushP99Ms: at(0.99),
+      sources: this.#deps.sources.size,
+    };
+  }
+}

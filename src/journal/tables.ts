@@ -1,0 +1,158 @@
+// The tables of the journal and their rows: format, lineage, marks, sources, checkpoint.
+// It must not know when they are written.
+import type { Disk, Write } from "../disk/disk.ts";
+import { PlantError } from "../util/errors.ts";
+import { decodeHead, type Stream, streams } from "./block.ts";
+import type { SourceState } from "./source.ts";
+
+/** Version of the layout of the tables. */
+const format = 1;
+const metaTable = "meta";
+export const logTable = "log";
+const sourceTable = "source";
+const pointTable = "point";
+const sequenceMax = 2 ** 53;
+
+/** One opening of the store for writing. */
+export interface EpochEntry {
+  /** 32 hexadecimal digits. */
+  readonly epoch: string;
+  /** The epoch before; null for the first of a store. */
+  readonly parent: string | null;
+  /** The last sequence of each stream when it opened: the cut of its parent. */
+  readonly cuts: Readonly<Record<Stream, number>>;
+}
+
+/** How far the rows of the checkpoint reach. */
+export interface CheckpointMark {
+  /** Records of `state` above this one are applied on top of the rows. */
+  readonly sequence: number;
+  /** The first index never used. */
+  readonly nextIndex: number;
+}
+
+/** A record with a value for each stream. */
+export function forStreams<T>(make: (stream: Stream) => T): Record<Stream, T> {
+  return { state: make("state"), event: make("event"), log: make("log"), metric: make("metric") };
+}
+
+function textKey(text: string): Uint8Array {
+  return Buffer.from(text);
+}
+
+/** Key of the block of `stream` that begins at `first`. */
+export function blockKey(stream: Stream, first: number): Uint8Array {
+  const key = Buffer.alloc(9);
+  key[0] = streams.indexOf(stream);
+  key.writeBigUInt64BE(BigInt(Math.min(Math.max(first, 0), sequenceMax)), 1);
+  return key;
+}
+
+/** Keys between which all blocks of a stream lie. */
+export function blockBounds(stream: Stream): { from: Uint8Array; to: Uint8Array } {
+  const from = blockKey(stream, 0);
+  const to = Buffer.alloc(9);
+  to[0] = streams.indexOf(stream) + 1;
+  return { from, to };
+}
+
+/** @throws PlantError STORE_FORMAT_NEWER. */
+export function checkFormat(disk: Disk): void {
+  const found = readJson(disk, "format") as { version: number } | undefined;
+  if (found !== undefined && !(found.version <= format)) {
+    throw new PlantError("STORE_FORMAT_NEWER", { found: found.version, known: format });
+  }
+}
+
+export function formatWrite(): Write {
+  return metaWrite("format", { version: format });
+}
+
+export function readLineage(disk: Disk): EpochEntry[] {
+  return (readJson(disk, "lineage") as EpochEntry[] | undefined) ?? [];
+}
+
+export function lineageWrite(lineage: readonly EpochEntry[]): Write {
+  return metaWrite("lineage", lineage);
+}
+
+/** The last sequence of each stream: by the log, and at least what the newest epoch says. */
+export function readHeads(disk: Disk, newest: EpochEntry | undefined): Record<Stream, number> {
+  return forStreams((stream) => {
+    const said = newest?.cuts[stream] ?? 0;
+    for (const row of disk.range(logTable, { ...blockBounds(stream), reverse: true, limit: 1 })) {
+      const { first, count } = decodeHead(row.value);
+      return Math.max(said, first + count - 1);
+    }
+    return said;
+  });
+}
+
+const markPrefix = "mark/";
+
+export function readMarks(disk: Disk): Map<string, Record<Stream, number>> {
+  const marks = new Map<string, Record<Stream, number>>();
+  const bounds = { from: textKey(markPrefix), to: textKey("mark0") };
+  for (const { key, value } of disk.range(metaTable, bounds)) {
+    const name = Buffer.from(key).toString().slice(markPrefix.length);
+    marks.set(name, parseJson(value) as Record<Stream, number>);
+  }
+  return marks;
+}
+
+export function marksWrite(consumer: string, marks: Record<Stream, number>): Write {
+  return metaWrite(markPrefix + consumer, marks);
+}
+
+export function readSources(disk: Disk): Map<string, SourceState> {
+  const sources = new Map<string, SourceState>();
+  for (const { key, value } of disk.range(sourceTable)) {
+    sources.set(Buffer.from(key).toString(), parseJson(value) as SourceState);
+  }
+  return sources;
+}
+
+export function sourceWrite(source: string, state: SourceState | undefined): Write {
+  const key = textKey(source);
+  if (state === undefined) return { table: sourceTable, key };
+  return { table: sourceTable, key, value: Buffer.from(JSON.stringify(state)) };
+}
+
+export function readCheckpoint(disk: Disk): CheckpointMark {
+  const found = readJson(disk, "checkpoint") as CheckpointMark | undefined;
+  return found ?? { sequence: 0, nextIndex: 1 };
+}
+
+export function checkpointWrite(mark: CheckpointMark): Write {
+  return metaWrite("checkpoint", mark);
+}
+
+export function* readPoints(disk: Disk): Iterable<{ index: number; text: string }> {
+  for (const { key, value } of disk.range(pointTable)) {
+    yield { index: Buffer.from(key).readUInt32BE(0), text: Buffer.from(value).toString() };
+  }
+}
+
+export function pointWrite(index: number, text: string | undefined): Write {
+  const key = Buffer.alloc(4);
+  key.writeUInt32BE(index, 0);
+  if (text === undefined) return { table: pointTable, key };
+  return { table: pointTable, key, value: Buffer.from(text) };
+}
+
+function metaWrite(name: string, value: unknown): Write {
+  return { table: metaTable, key: textKey(name), value: Buffer.from(JSON.stringify(value)) };
+}
+
+function readJson(disk: Disk, name: string): unknown {
+  const bytes = disk.get(metaTable, textKey(name));
+  return bytes === undefined ? undefined : parseJson(bytes);
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString());
+  } catch (error) {
+    throw new PlantError("STORE_DAMAGED", { reason: "a row is not JSON" }, { cause: error });
+  }
+}
