@@ -38,6 +38,8 @@ export interface Line extends Running {
   readonly service: string;
   /** `status`, `write`, `read`, `health`. */
   readonly operations: Readonly<Record<string, Operation>>;
+  /** Grows while the line goes round, at least every five seconds; a watchdog looks at it. */
+  readonly progress: number;
 }
 
 /** What the parts of a line share. */
@@ -65,6 +67,8 @@ interface Turn {
 const samplesMax = 10_000;
 const eventsMax = 200;
 const batchMax = 2000;
+/** The loop goes round at least this often, so that its watchdog sees it live. */
+const roundMaxMs = 5000;
 
 /** Starts a line: opens its port, polls, reports. Fails only for defects; a dead port is a state. */
 export function startLine(deps: LineDeps, options: LineOptions, adapter: LineAdapter): Line {
@@ -75,6 +79,9 @@ export function startLine(deps: LineDeps, options: LineOptions, adapter: LineAda
   return {
     service: `org.plantd.driver.${options.name}`,
     operations: operationsOf(parts),
+    get progress() {
+      return parts.rounds();
+    },
     ended,
     async [Symbol.asyncDispose]() {
       stop.abort();
@@ -148,6 +155,7 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
     clock.monotonicMs(),
   );
 
+  let progress = 0;
   const wake = () => waking.abort();
   const hasten = (device: string) => {
     schedule.hasten(clock.monotonicMs(), ({ desk }) => desk.plan.name === device);
@@ -157,6 +165,7 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
     const running = new Set<Promise<void>>();
     let failure: Error | undefined;
     while (!signal.aborted && failure === undefined) {
+      progress += 1;
       for (const turn of bus.state.state === "open" ? schedule.take(clock.monotonicMs()) : []) {
         const work = turn.desk
           .poll(turn.group)
@@ -174,7 +183,8 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
         running.add(work);
       }
       const nextMs = bus.state.state === "open" ? schedule.nextMs() : undefined;
-      const idleMs = nextMs === undefined ? 60_000 : nextMs - clock.monotonicMs();
+      const dueMs = nextMs === undefined ? roundMaxMs : nextMs - clock.monotonicMs();
+      const idleMs = Math.min(dueMs, roundMaxMs);
       if (waking.signal.aborted) waking = new AbortController();
       else await clock.sleep(Math.max(idleMs, 1), waking.signal);
     }
@@ -182,5 +192,7 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
     return failure;
   }
   const overruns = () => schedule.overruns;
-  return { deps, options, adapter, bus, reporter, desks, record, hasten, overruns, poll, wake };
+  const rounds = () => progress;
+  const parts = { deps, options, adapter, bus, reporter, desks, record, hasten, overruns };
+  return { ...parts, rounds, poll, wake };
 }

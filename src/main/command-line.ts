@@ -31,7 +31,8 @@ export type Command =
   | { readonly kind: "run"; readonly parts: readonly PartName[]; readonly sources: Sources }
   | { readonly kind: "central-add"; readonly device: string; readonly sources: Sources }
   | { readonly kind: "mosquitto-config"; readonly folder: string; readonly sources: Sources }
-  | { readonly kind: "simulate"; readonly words: readonly string[] };
+  /** The lines of the configuration, seen from their other ends. */
+  | { readonly kind: "simulate"; readonly isPaced: boolean; readonly sources: Sources };
 
 /** The help of `plantd`, also printed into the reference. */
 export const usage = `plantd runs the parts of a gateway, and those of a centre.
@@ -40,7 +41,9 @@ Usage
   plantd run [PART…]                       the whole gateway in one process, or the named parts
   plantd central add DEVICE                a one-time code for a new gateway, on standard output
   plantd central mosquitto-config FOLDER   configuration, certificates and rights for mosquitto
-  plantd simulate [WORD…]                  simulated field devices; plantd simulate --help
+  plantd simulate [--paced]                the devices of a configuration's lines, seen from their
+                                           other end; takes commands on standard input, such as
+                                           fault line=rs485-1 kind=late ms=800, and heal
   plantd version | help
 
 Parts
@@ -57,6 +60,7 @@ Flags
   --config FILE         the configuration (PLANTD_CONFIG; plantd.yaml in the data folder)
   --set NAME=VALUE      one setting, e.g. --set http.port=0; may be repeated; above file and
                         environment
+  --paced               simulate: a serial line takes the time its speed asks for
   -h, --help            this text
 
 Exit codes
@@ -67,6 +71,7 @@ const options = {
   "data-dir": { type: "string" },
   config: { type: "string" },
   set: { type: "string", multiple: true },
+  paced: { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
@@ -75,7 +80,6 @@ const options = {
  * @throws PlantError USAGE; `detail.message` says which word is wrong.
  */
 export function parseCommand(words: readonly string[]): Command {
-  if (words[0] === "simulate") return { kind: "simulate", words: words.slice(1) };
   const { values, positionals } = parseWords(words);
   const [verb, ...rest] = positionals;
   if (values.help === true || verb === undefined || verb === "help") return { kind: "help" };
@@ -84,7 +88,10 @@ export function parseCommand(words: readonly string[]): Command {
     ...(values.config === undefined ? {} : { file: values.config }),
     flags: parseSettings(values.set ?? []),
   };
+  if (values.paced === true && verb !== "simulate") throw wrong("--paced is for simulate");
+  if (verb === "version" || verb === "simulate") noMore(rest);
   if (verb === "version") return { kind: "version" };
+  if (verb === "simulate") return { kind: "simulate", isPaced: values.paced === true, sources };
   if (verb === "run") return { kind: "run", parts: rest.map(parsePart), sources };
   if (verb === "central") return parseCentral(rest, sources);
   throw wrong(`unknown command ${verb}`);
@@ -101,12 +108,16 @@ function parseWords(words: readonly string[]) {
 
 function parseCentral(rest: readonly string[], sources: Sources): Command {
   const [verb, word, ...more] = rest;
-  if (more.length > 0) throw wrong(`one word too many: ${more[0]}`);
+  noMore(more);
   if (verb === "add" && word !== undefined) return { kind: "central-add", device: word, sources };
   if (verb === "mosquitto-config" && word !== undefined) {
     return { kind: "mosquitto-config", folder: word, sources };
   }
   throw wrong("central wants `add DEVICE` or `mosquitto-config FOLDER`");
+}
+
+function noMore(words: readonly string[]): void {
+  if (words.length > 0) throw wrong(`one word too many: ${words[0]}`);
 }
 
 function parsePart(word: string): PartName {

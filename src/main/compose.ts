@@ -1,15 +1,18 @@
 // Which parts a process runs and how each is put together: rooms, sockets, settings. Every part
 // meets the others over the broker alone, with a client of its own. It must not decide anything.
+
+import type { LineAdapter } from "../../drivers/kit/kit.ts";
 import { isAdmitted } from "../access/access.ts";
 import { type Client, startClient } from "../client/client.ts";
-import type { Config } from "../config/config.ts";
-import type { Clock } from "../util/clock.ts";
+import type { Config, LineConfig } from "../config/config.ts";
+import { type Clock, readBootId } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import { brokerEndpoint, type Paths, type Principal, principals } from "../util/paths.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
+import { askPage } from "./local-page.ts";
 import type { LogRoad } from "./log-road.ts";
 import type { Part, PartPlan } from "./supervise.ts";
 import { counterProof, type Proof } from "./watchdog.ts";
@@ -47,10 +50,18 @@ function startPart(context: PartContext, name: PartName): Promise<Part> {
   switch (name) {
     case "broker":
       return startBrokerPart(context);
+    case "http":
+      return startHttpPart(context);
     case "echo":
       return startEchoPart(context);
-    default:
+    case "metric":
+      return startMetricPart(context);
+    case "store":
+    case "sync":
+    case "central":
       throw new PlantError("USAGE", { message: `unknown part ${name}` });
+    default:
+      return startDriverPart(context, name.slice("driver:".length));
   }
 }
 
@@ -80,6 +91,19 @@ async function startBrokerPart(context: PartContext): Promise<Part> {
   return { running, proof: counterProof("broker", () => running.progress) };
 }
 
+/** The page's server, with a client that may read. */
+async function startHttpPart(context: PartContext): Promise<Part> {
+  const { startHttp } = await import("../http/http.ts");
+  const { clock, log, paths, config, version } = context;
+  let url = "";
+  const running = await joinClient(context, "http", async (client) => {
+    const server = await startHttp({ clock, log, client, version, paths }, config);
+    url = server.url;
+    return server;
+  });
+  return { running, proof: pageProof("http", `${url}healthz`) };
+}
+
 async function startEchoPart(context: PartContext): Promise<Part> {
   const { start } = await import("../../drivers/echo/echo.ts");
   const { clock, random, log, paths } = context;
@@ -88,6 +112,92 @@ async function startEchoPart(context: PartContext): Promise<Part> {
     { endpoint: brokerEndpoint(paths, "driver") },
   );
   return { running, proof: eventLoopProof("echo") };
+}
+
+/** The machine's own health as points. */
+async function startMetricPart(context: PartContext): Promise<Part> {
+  const { start } = await import("../../drivers/metric/metric.ts");
+  const { clock, random, log, paths } = context;
+  const running = await start(
+    { clock, random, log },
+    { endpoint: brokerEndpoint(paths, "driver") },
+  );
+  return { running, proof: eventLoopProof("metric") };
+}
+
+/**
+ * One line: its devices polled, its service offered.
+ * @throws PlantError LINE_UNKNOWN; what is wrong with its profiles.
+ */
+async function startDriverPart(context: PartContext, name: string): Promise<Part> {
+  const settings = context.config.lines[name];
+  if (settings === undefined) throw new PlantError("LINE_UNKNOWN", { line: name });
+  const [{ startLine }, { startWorker }, adapter] = await Promise.all([
+    import("../../drivers/kit/kit.ts"),
+    import("../worker/worker.ts"),
+    makeAdapter(settings),
+  ]);
+  const { clock, random, log, paths } = context;
+  const ends: Proof[] = [];
+  const running = await joinClient(context, "driver", async (client) => {
+    const deps = { clock, random, log, client, boot: readBootId() };
+    const line = startLine(deps, { name, config: settings }, adapter);
+    const { service, operations } = line;
+    const worker = await startWorker(
+      { clock, random, log },
+      { endpoint: brokerEndpoint(paths, "driver"), service, concurrency: 16 },
+      operations,
+    );
+    ends.push(counterProof(`driver:${name}`, () => line.progress));
+    return inOrder(worker, line);
+  });
+  return { running, proof: ends[0] ?? eventLoopProof(name) };
+}
+
+async function makeAdapter(config: LineConfig): Promise<LineAdapter> {
+  if (config.kind === "serial") {
+    const { serialAdapter } = await import("../../drivers/serial/serial.ts");
+    return serialAdapter(config);
+  }
+  const { loadProfile, modbusAdapter } = await import("../../drivers/modbus/modbus.ts");
+  return modbusAdapter(config, loadProfile);
+}
+
+/** Services that end together, in this order. */
+function inOrder(...services: readonly Running[]): Running {
+  return {
+    ended: Promise.race(services.map((service) => service.ended)),
+    async [Symbol.asyncDispose]() {
+      for (const service of services) await service[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Proof that a page answers: its listener, and all that stands between. */
+function pageProof(part: string, url: string): Proof {
+  return { part, check: async (signal) => (await askPage({ url, signal })).status === 200 };
+}
+
+/** A service and the client it is given: they end together, the client last. */
+async function joinClient(
+  context: PartContext,
+  principal: Principal,
+  start: (client: Client) => Promise<Running>,
+): Promise<Running> {
+  const client = await connect(context, principal);
+  try {
+    const running = await start(client);
+    return {
+      ended: Promise.race([running.ended, client.ended]),
+      async [Symbol.asyncDispose]() {
+        await running[Symbol.asyncDispose]();
+        await client[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await client[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** Proof of parts without work of their own: that the process still takes turns. */
@@ -118,21 +228,15 @@ export function planLogRoad(
   if (names.every((name) => name === "central")) return [];
   const start = async (): Promise<Part> => {
     const { clock, log } = context;
-    const client = await connect(context, principalOf(names));
-    const loop = road.start({
-      clock,
-      log,
-      deliver: async (lines, signal) => {
-        await client.call("org.plantd.Logger", "append", { lines }, { signal });
-      },
-    });
-    const running: Running = {
-      ended: client.ended,
-      async [Symbol.asyncDispose]() {
-        await loop[Symbol.asyncDispose]();
-        await client[Symbol.asyncDispose]();
-      },
-    };
+    const running = await joinClient(context, principalOf(names), async (client) =>
+      road.start({
+        clock,
+        log,
+        deliver: async (lines, signal) => {
+          await client.call("org.plantd.Logger", "append", { lines }, { signal });
+        },
+      }),
+    );
     return { running, proof: eventLoopProof("log") };
   };
   return [{ name: "log", start }];

@@ -34,8 +34,18 @@ async function obey(words: readonly string[]): Promise<number> {
       return 0;
     case "run":
       return run(command);
-    default:
+    case "simulate": {
+      const { config } = readSources(command.sources);
+      const log = openLog({ service: "plantd-simulate", level: config.log.level });
+      watchDefects(log);
+      const signal = watchSignals(log);
+      const { simulate } = await import("./simulate.ts");
+      return await simulate({ clock, log, signal }, config, command.isPaced);
+    }
+    case "central-add":
+    case "mosquitto-config": {
       throw new PlantError("USAGE", { message: "not yet" });
+    }
   }
 }
 

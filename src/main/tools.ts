@@ -2,7 +2,7 @@
 // It must not know what the programs are used for.
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { delimiter, isAbsolute, join } from "node:path";
 
 /** One program of the machine. */
 export interface Tool {
@@ -35,10 +35,11 @@ export const tools = {
 /** Programs of the system that are not in everybody's search path. */
 const systemFolders = ["/usr/sbin", "/sbin"];
 
-/** Path of a program, or nothing. `folders` are looked through first. */
-function findProgram(name: string, folders: readonly string[] = []): string | undefined {
+/** Path of a program by its name, or by its path; nothing when it is not there. */
+function findProgram(name: string): string | undefined {
+  if (isAbsolute(name)) return isExecutable(name) ? name : undefined;
   const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
-  for (const folder of [...folders, ...path, ...systemFolders]) {
+  for (const folder of [...path, ...systemFolders]) {
     const candidate = join(folder, name);
     if (isExecutable(candidate)) return candidate;
   }

@@ -264,6 +264,20 @@ export const catalogue = {
     "plant values",
   ),
 
+  // main
+  LINE_UNKNOWN: entry(
+    badConfig,
+    "The configuration has no line named {line}",
+    ["the name is misspelt", "the part reads another configuration file"],
+    "plant config check",
+  ),
+  DEMO_FOLDER: entry(
+    usage,
+    "The folder {folder} holds something that is not the demo's",
+    ["it was named by --folder or PLANTD_DATA_DIR"],
+    "npm start -- --folder ANOTHER",
+  ),
+
   // batch
   ENVELOPE_MALFORMED: entry(
     verifyFailed,

@@ -37,9 +37,9 @@ const accepted: Record<string, { words: string; command: Command }> = {
     words: "central mosquitto-config d",
     command: { kind: "mosquitto-config", folder: "d", sources: none },
   },
-  "simulate keeps its own flags": {
-    words: "simulate --port 0 --help",
-    command: { kind: "simulate", words: ["--port", "0", "--help"] },
+  simulate: {
+    words: "simulate --paced --config s.yaml",
+    command: { kind: "simulate", isPaced: true, sources: { file: "s.yaml", flags: {} } },
   },
 };
 
@@ -61,6 +61,8 @@ const rejected: Record<string, { words: string; says: RegExp }> = {
   "a setting without a name": { words: "run --set =1", says: /NAME=VALUE/ },
   "central without a verb": { words: "central", says: /add DEVICE/ },
   "central add without a device": { words: "central add", says: /add DEVICE/ },
+  "a paced gateway": { words: "run --paced", says: /--paced is for simulate/ },
+  "a word after version": { words: "version 2", says: /too many: 2/ },
   "a word too many": { words: "central add a b", says: /too many: b/ },
 };
 
