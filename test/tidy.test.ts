@@ -46,7 +46,6 @@ const driversMayImport = ["src/util", "src/config", "src/worker", "src/client"];
 const awaited = new Set([
   "@hono/node-server",
   "@peculiar/x509",
-  "commander",
   "hono",
   "reflect-metadata",
 ]);

@@ -1,5 +1,6 @@
 // The generated pages of docs/reference: settings from the schema, errors from the catalogue,
 // commands from their help. Pure. It must not know where pages are kept.
+import { cliReference } from "../cli/cli.ts";
 import { schema, variableOf } from "../config/config.ts";
 import { type CatalogueEntry, catalogue } from "../util/catalogue.ts";
 import { usage } from "./command-line.ts";
@@ -184,7 +185,10 @@ function errorsPage(): string {
 }
 
 function cliPage(): string {
-  return page("Commands", [`## plantd\n\n\`\`\`\n${usage.trimEnd()}\n\`\`\``]);
+  return page("Commands", [
+    `## plantd\n\n\`\`\`\n${usage.trimEnd()}\n\`\`\``,
+    cliReference().trimEnd(),
+  ]);
 }
 
 function page(title: string, parts: readonly string[]): string {

@@ -126,9 +126,12 @@ async function askAll(deps: StatusDeps, config: StatusConfig): Promise<Answers> 
   };
 }
 
+/** A request on the bus has a body, also where it says nothing. */
+const emptyFrame = new Uint8Array(0);
+
 /** Names of the services registered at the broker. @throws PlantError as `Client.request`. */
 export async function listServices(client: Client, deadlineMs: number): Promise<string[]> {
-  const frames = await client.request("mmi.services", [], { deadlineMs });
+  const frames = await client.request("mmi.services", [emptyFrame], { deadlineMs });
   return frames.map((frame) => Buffer.from(frame).toString()).filter((name) => name !== "");
 }
 

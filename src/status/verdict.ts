@@ -59,7 +59,8 @@ export function judge(facts: Facts): Verdict {
 
 function headline(facts: Facts): string {
   const { link, outbox } = facts;
-  const words = [devicesInWords(facts.devices)];
+  const isBrokerDown = facts.parts.some(({ name, state }) => name === "broker" && state === "down");
+  const words = isBrokerDown ? [] : [devicesInWords(facts.devices)];
   const down = facts.parts.filter((part) => part.state === "down");
   if (down.length > 0) words.unshift(`${down.map((part) => part.name).join(", ")} down`);
   if (link.enrolled === false) words.push("not enrolled");

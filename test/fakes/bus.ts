@@ -56,7 +56,8 @@ export function fakeBus(): FakeBus {
     client: () => ({
       ended: new Promise(() => {}),
       async [Symbol.asyncDispose]() {},
-      async request(service) {
+      async request(service, body) {
+        if (body.length === 0) throw new PlantError("REQUEST_MALFORMED", { reason: "no body" });
         if (service === "mmi.services")
           return [...services.keys()].map((name) => Buffer.from(name));
         if (service === "mmi.broker") return [Buffer.from(`{"services":${services.size}}`)];

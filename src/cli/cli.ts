@@ -1,0 +1,182 @@
+// The door of `plant`: arguments → calls → words. Runs one command line against a world it is
+// given, and tells the exit code. It must not know LMDB or MQTT.
+import type { Client } from "../client/client.ts";
+import { listServices } from "../status/status.ts";
+import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
+import { brokerEndpoint, findPaths } from "../util/paths.ts";
+import { parseArguments } from "./arguments.ts";
+import type { CliIo, CommandSpec, GlobalFlags, Invocation } from "./command.ts";
+import { createOutput } from "./output.ts";
+import { commands, globalOptions } from "./table.ts";
+
+export type { CliIo, TextStream } from "./command.ts";
+
+/** The broker has this long to answer at all. */
+const brokerMs = 1500;
+/** Repetitions end after a day when nobody said for how long. */
+const watchMaxMs = 86_400_000;
+
+/**
+ * Runs one command line, without program and script.
+ * @returns the exit code. Never throws: errors are printed by the catalogue.
+ */
+export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
+  const before = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
+  const json = before.includes("--json");
+  const color = !before.includes("--no-color");
+  const plain = createOutput(io, { json, quiet: false, utc: false, color, isRepeated: false });
+  try {
+    const parsed = parseArguments(argv);
+    if (parsed.kind === "help") {
+      io.stdout.write(parsed.text);
+      return 0;
+    }
+    return await runCommand(parsed, io);
+  } catch (thrown) {
+    const error = asPlantError(io.signal.aborted ? new PlantError("CANCELLED") : thrown);
+    plain.error(error);
+    return error.exit;
+  }
+}
+
+interface ParsedCommand {
+  readonly spec: CommandSpec;
+  readonly flags: GlobalFlags;
+  readonly args: readonly (string | undefined)[];
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+async function runCommand(parsed: ParsedCommand, io: CliIo): Promise<number> {
+  const { spec, flags, args, options } = parsed;
+  const isRepeated = flags.watchMs !== undefined;
+  if (isRepeated && spec.repeats !== true) {
+    throw new PlantError("USAGE", { message: `plant ${spec.usage} cannot be watched` });
+  }
+  const out = createOutput(io, { ...flags, isRepeated });
+  await using connection = connectOnce(io, flags);
+  const over = new AbortController();
+  const signal = AbortSignal.any([io.signal, over.signal]);
+  const { client } = connection;
+  const invocation: Invocation = { io, out, flags, args, options, signal, client };
+  const run = await spec.load();
+  const { forMs } = flags;
+  if (forMs !== undefined) void io.clock.sleep(forMs, signal).then(() => over.abort());
+  try {
+    if (flags.watchMs === undefined) return await run(invocation);
+    return await repeat(invocation, flags.watchMs, run);
+  } catch (thrown) {
+    if (over.signal.aborted && hasCode(thrown, "CANCELLED")) return 0;
+    throw thrown;
+  } finally {
+    over.abort();
+  }
+}
+
+/** Runs again and again until the time is over; a failure is shown and the next try follows. */
+async function repeat(
+  invocation: Invocation,
+  everyMs: number,
+  run: (invocation: Invocation) => Promise<number>,
+): Promise<number> {
+  const { io, out, signal } = invocation;
+  const endMs = io.clock.monotonicMs() + (invocation.flags.forMs ?? watchMaxMs);
+  let code = 0;
+  while (!signal.aborted && io.clock.monotonicMs() < endMs) {
+    out.renew();
+    try {
+      code = await run(invocation);
+    } catch (thrown) {
+      if (signal.aborted) break;
+      const error = asPlantError(thrown);
+      out.error(error);
+      code = error.exit;
+    }
+    await io.clock.sleep(everyMs, signal);
+  }
+  if (io.signal.aborted) throw new PlantError("CANCELLED");
+  return code;
+}
+
+interface Connection extends AsyncDisposable {
+  readonly client: () => Promise<Client>;
+}
+
+/** Connects at the first need, once the broker has answered. */
+function connectOnce(io: CliIo, flags: GlobalFlags): Connection {
+  let connecting: Promise<Client> | undefined;
+  const connect = async (): Promise<Client> => {
+    const endpoint = endpointOf(io, flags);
+    if (endpoint.startsWith("ipc://") && !io.exists(endpoint.slice("ipc://".length))) {
+      throw new PlantError("BROKER_UNREACHABLE", { endpoint, reason: "there is no such socket" });
+    }
+    const client = await io.connect(endpoint);
+    try {
+      const deadlineMs = Math.min(brokerMs, flags.timeoutMs);
+      await listServices(client, deadlineMs);
+      return client;
+    } catch (error) {
+      await client[Symbol.asyncDispose]();
+      if (!hasCode(error, "TIME_RAN_OUT", "EXPIRED")) throw error;
+      throw new PlantError("BROKER_UNREACHABLE", { endpoint }, { cause: error });
+    }
+  };
+  return {
+    client: () => {
+      connecting ??= connect().catch((error: unknown) => {
+        connecting = undefined;
+        throw error;
+      });
+      return connecting;
+    },
+    async [Symbol.asyncDispose]() {
+      const client = await connecting?.catch(() => undefined);
+      await client?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** By flag; else the local socket where it exists; else by environment. */
+function endpointOf({ env, exists }: CliIo, flags: GlobalFlags): string {
+  if (flags.endpoint !== undefined) return flags.endpoint;
+  const local = brokerEndpoint(findPaths(env), "technician");
+  const named = env.PLANTD_BROKER_ENDPOINT ?? "";
+  return named !== "" && !exists(local.slice("ipc://".length)) ? named : local;
+}
+
+/** The reference of all commands as Markdown, from the same table as the help. */
+export function cliReference(): string {
+  const rows = commands.map((spec) => {
+    const options = (spec.options ?? []).map((o) => `- \`${o.flags}\`: ${o.words}`);
+    const calls = spec.calls.map((call) => `\`${call}\``).join(", ");
+    return [
+      `### \`plant ${spec.usage}\``,
+      "",
+      `${upper(spec.words)}.`,
+      ...(options.length === 0 ? [] : ["", ...options]),
+      ...(calls === "" ? [] : ["", `Asks ${calls}.`]),
+      "",
+      "```",
+      ...spec.examples,
+      "```",
+      "",
+    ].join("\n");
+  });
+  const flags = globalOptions.map(({ flags: name, words }) => `| \`${name}\` | ${words} |`);
+  return [
+    "## plant",
+    "",
+    "`plant` alone is `plant status`. Data goes to standard output, talk to standard error.",
+    "With `--json` every result and every error is a document with a `schema` field; what streams",
+    "is one document per line. Exit codes are listed with the errors.",
+    "",
+    "| flag of every command | |",
+    "|---|---|",
+    ...flags,
+    "",
+    ...rows,
+  ].join("\n");
+}
+
+function upper(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,41 @@
+// `plant config check`: every flaw of a configuration with its place. It must not know services.
+import { type ConfigFlaw, describeFlaw, parseConfig } from "../config/config.ts";
+import { errorDocument } from "../status/status.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
+import { findPaths } from "../util/paths.ts";
+import type { Invocation } from "./command.ts";
+
+/** Exit 0 when it is valid, 9 when it is not. */
+export async function runConfigCheck(invocation: Invocation): Promise<number> {
+  const { io, out, args } = invocation;
+  const file = args[0] ?? findPaths(io.env).config;
+  const isDefault = args[0] === undefined && !io.exists(file);
+  const text = isDefault ? "" : read(invocation, file);
+  try {
+    const config = parseConfig(text, { file, env: io.env });
+    const lines = Object.keys(config.lines);
+    const devices = Object.values(config.lines).flatMap((line) => Object.keys(line.devices ?? {}));
+    const document = { schema: "plant.config/1", file, valid: true, lines, devices };
+    out.result(document, () => {
+      const what = isDefault ? `there is no ${file}: all defaults` : `${file} is valid`;
+      return `${what} · ${lines.length} lines, ${devices.length} devices`;
+    });
+    return 0;
+  } catch (error) {
+    if (!hasCode(error, "CONFIG_INVALID")) throw error;
+    const flaws = (error.detail.flaws ?? []) as readonly ConfigFlaw[];
+    out.result(errorDocument(error), () => flaws.map(describeFlaw).join("\n"));
+    const count = flaws.length === 1 ? "1 flaw" : `${flaws.length} flaws`;
+    out.talk(`${file} has ${count}`);
+    return error.exit;
+  }
+}
+
+function read({ io }: Invocation, file: string): string {
+  try {
+    return io.readFile(file);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new PlantError("CONFIG_UNREADABLE", { path: file, reason }, { cause: error });
+  }
+}

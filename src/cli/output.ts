@@ -1,0 +1,104 @@
+// What is printed: data to standard output, talk to standard error, colour only for people.
+// It must not know any command.
+import { errorDocument } from "../status/status.ts";
+import { catalogue } from "../util/catalogue.ts";
+import type { PlantError } from "../util/errors.ts";
+import type { CliIo, GlobalFlags } from "./command.ts";
+
+const colours = { green: 32, yellow: 33, red: 31, dim: 2, bold: 1 } as const;
+export type Colour = keyof typeof colours;
+
+/** Prints for one invocation. */
+export interface Output {
+  /** One result: the document with `--json`, else its words. */
+  result<T extends { readonly schema: string }>(document: T, words: () => string): void;
+  /** One of many results: a line of JSON, or its words. */
+  item<T extends { readonly schema: string }>(document: T, words: () => string): void;
+  /** Tells what goes on; nothing with `--quiet`. */
+  talk(text: string): void;
+  /** An error, to standard output with `--json`. */
+  error(error: PlantError): void;
+  /** Clears the screen before a repetition, where there is one. */
+  renew(): void;
+  paint(colour: Colour, text: string): string;
+  /** A moment in milliseconds since 1970 UTC as the person's time. */
+  time(wallMs: number, style?: "clock" | "full"): string;
+}
+
+export type PrintFlags = Pick<GlobalFlags, "json" | "quiet" | "utc" | "color"> & {
+  readonly isRepeated: boolean;
+};
+
+export function createOutput(io: CliIo, flags: PrintFlags): Output {
+  const { stdout, stderr, env } = io;
+  const isPlain = !flags.color || (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
+  const print = (text: string) => stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  const paintFor = (isTerminal: boolean) => (colour: Colour, text: string) =>
+    isPlain || !isTerminal ? text : `\u001b[${colours[colour]}m${text}\u001b[0m`;
+  const timeZone = flags.utc ? "UTC" : io.timeZone;
+  return {
+    paint: paintFor(stdout.isTerminal),
+    result(document, words) {
+      if (!flags.json) print(words());
+      else if (flags.isRepeated) print(JSON.stringify(document));
+      else print(JSON.stringify(document, null, 2));
+    },
+    item(document, words) {
+      print(flags.json ? JSON.stringify(document) : words());
+    },
+    talk(text) {
+      if (!flags.quiet) stderr.write(`${text}\n`);
+    },
+    error(error) {
+      if (flags.json) print(JSON.stringify(errorDocument(error), null, flags.isRepeated ? 0 : 2));
+      else stderr.write(errorInWords(error, paintFor(stderr.isTerminal)));
+    },
+    renew() {
+      if (!flags.json && stdout.isTerminal) stdout.write("\u001b[H\u001b[2J\u001b[3J");
+    },
+    time(wallMs, style = "full") {
+      const date = { year: "numeric", month: "2-digit", day: "2-digit" } as const;
+      const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
+      const format = new Intl.DateTimeFormat("sv-SE", {
+        ...(style === "full" ? date : {}),
+        ...clock,
+        ...(style === "clock" ? { timeZoneName: "short" } : {}),
+        hourCycle: "h23",
+        ...(timeZone === undefined ? {} : { timeZone }),
+      });
+      return format.format(wallMs);
+    },
+  };
+}
+
+function errorInWords(error: PlantError, paint: Output["paint"]): string {
+  const { code, message } = error;
+  const { causes, next } = catalogue[code];
+  const lines = [`${paint("red", "✗")} ${paint("bold", message)}  ${paint("dim", code)}`];
+  if (causes.length > 0) lines.push(`  likely  ${causes.join(" · ")}`);
+  if (next !== "") lines.push(`  next    ${fill(next, error)}`);
+  return `${lines.join("\n")}\n`;
+}
+
+/** The next step of a code with the facts of one occurrence filled in. */
+export function fill(words: string, { detail }: PlantError): string {
+  return words.replace(/\{(\w+)\}/g, (_, name: string) =>
+    String(detail[name] ?? name.toUpperCase()),
+  );
+}
+
+/** Rows as columns two spaces apart; names ending in `>` are aligned to the right. */
+export function columns(names: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const isRight = names.map((name) => name.endsWith(">"));
+  const head = names.map((name) => name.replace(/>$/, ""));
+  const all = [head, ...rows];
+  const widths = head.map((_, at) => Math.max(...all.map((row) => (row[at] ?? "").length)));
+  return all.map((row) =>
+    row
+      .map((cell, at) =>
+        isRight[at] ? cell.padStart(widths[at] ?? 0) : cell.padEnd(widths[at] ?? 0),
+      )
+      .join("  ")
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,60 @@
+// The small commands: version, explain, echo. It must not know any part but the echo.
+import { explain, services } from "../status/status.ts";
+import { catalogue } from "../util/catalogue.ts";
+import { PlantError } from "../util/errors.ts";
+import type { Invocation } from "./command.ts";
+import { columns } from "./output.ts";
+
+/** Versions of plant and its runtime. */
+export async function runVersion({ io, out }: Invocation): Promise<number> {
+  const { version } = io;
+  const node = process.versions.node;
+  const machine = `${process.platform}-${process.arch}`;
+  const document = { schema: "plant.version/1", version, node, machine };
+  out.result(document, () => `plantd-edge ${version}  node ${node}  ${machine}`);
+  return 0;
+}
+
+/** What a code means; all codes when none is named. Works without a gateway. */
+export async function runExplain({ out, args }: Invocation): Promise<number> {
+  const code = args[0]?.toUpperCase();
+  if (code === undefined) {
+    const codes = Object.entries(catalogue).map(([name, { sentence }]) => ({ name, sentence }));
+    out.result({ schema: "plant.codes/1", codes }, () =>
+      columns(
+        ["CODE", "MEANS"],
+        codes.map(({ name, sentence }) => [name, sentence]),
+      ).join("\n"),
+    );
+    return 0;
+  }
+  const entry = explain(code);
+  if (entry === undefined) throw new PlantError("CODE_UNKNOWN", { unknownCode: code.slice(0, 60) });
+  const { sentence, causes, next, exit, retry } = entry;
+  out.result({ schema: "plant.code/1", code, ...entry }, () =>
+    [
+      out.paint("bold", code),
+      `  means   ${sentence.replace(/\{(\w+)\}/g, (_, name: string) => name.toUpperCase())}`,
+      ...causes.map((cause, at) => `  ${at === 0 ? "likely" : "      "}  ${at + 1}. ${cause}`),
+      `  next    ${next}`,
+      `  exit    ${exit}${retry ? ", worth another try" : ""}`,
+    ].join("\n"),
+  );
+  return 0;
+}
+
+/** Sends a text to the echo worker and back. */
+export async function runEcho(invocation: Invocation): Promise<number> {
+  const { io, out, args, flags, signal } = invocation;
+  const text = args[0] ?? "hello";
+  const client = await invocation.client();
+  const fromMs = io.clock.monotonicMs();
+  const call = { deadlineMs: flags.timeoutMs, signal };
+  const reply = await client.call(services.echo, "echo", { text }, call);
+  const tookMs = Math.round((io.clock.monotonicMs() - fromMs) * 100) / 100;
+  out.result({ schema: "plant.echo/1", reply, tookMs }, () => {
+    const back = (reply as { text?: unknown } | null)?.text ?? reply;
+    return `${typeof back === "string" ? back : JSON.stringify(back)}  (${tookMs} ms)`;
+  });
+  return 0;
+}

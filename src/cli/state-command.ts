@@ -1,0 +1,112 @@
+// `plant state …`: points and scopes of the store, as they are. It must not know devices.
+import { describeValue, listPoints, readPoints, services } from "../status/status.ts";
+import { PlantError } from "../util/errors.ts";
+import type { Invocation } from "./command.ts";
+import { columns } from "./output.ts";
+import { parseValue } from "./set-command.ts";
+import { printPoints } from "./values-command.ts";
+
+const pointsMax = 100_000;
+
+async function ask(invocation: Invocation, operation: string, args: object): Promise<unknown> {
+  const { flags, signal } = invocation;
+  const client = await invocation.client();
+  return client.call(services.state, operation, args, { deadlineMs: flags.timeoutMs, signal });
+}
+
+/** One point with everything known of it. */
+export async function runGet(invocation: Invocation): Promise<number> {
+  const [scope = "", key = ""] = invocation.args;
+  const data = await ask(invocation, "get", { scope, key });
+  const point = readPoints({ points: [data] })[0];
+  if (point === undefined) throw new PlantError("REMOTE_SHAPE", { reason: "this is no point" });
+  const { out } = invocation;
+  out.result({ schema: "plant.point/1", ...point }, () => {
+    const rows = [
+      ["value", `${describeValue(point.value)} ${point.unit ?? ""}`],
+      ["quality", point.reason === undefined ? point.quality : `${point.quality}: ${point.reason}`],
+      ["time", out.time(point.time.wall)],
+      ["source", point.source],
+      ["revision", String(point.revision)],
+    ];
+    return columns([`${scope} ${key}`, ""], rows).join("\n");
+  });
+  return 0;
+}
+
+/** Keeps a value; its reply means it is durable. */
+export async function runStateSet(invocation: Invocation): Promise<number> {
+  const [scope = "", key = "", text = ""] = invocation.args;
+  const value = parseValue(text);
+  const run = crypto.randomUUID();
+  const points = [{ scope, key, value }];
+  const data = await ask(invocation, "set-many", {
+    source: "plant",
+    run,
+    number: 1,
+    flush: "now",
+    points,
+  });
+  const { first } = (data ?? {}) as { first?: unknown };
+  const document = { schema: "plant.kept/1", scope, key, value, revision: first ?? null };
+  invocation.out.result(document, () => `${scope} ${key} is ${describeValue(value)}`);
+  return 0;
+}
+
+/** Points of all scopes or of one. */
+export async function runList(invocation: Invocation): Promise<number> {
+  const [scope] = invocation.args;
+  const { prefix } = invocation.options;
+  const client = await invocation.client();
+  const points = await listPoints(client, {
+    ...(scope === undefined ? {} : { scope }),
+    ...(typeof prefix === "string" ? { prefix } : {}),
+    max: pointsMax,
+    deadlineMs: invocation.flags.timeoutMs,
+  });
+  printPoints(invocation, points, (point) => point.scope);
+  return 0;
+}
+
+/** Removes a point, once confirmed. */
+export async function runDelete(invocation: Invocation): Promise<number> {
+  const [scope = "", key = ""] = invocation.args;
+  needConsent(invocation, `deleting ${scope} ${key}`);
+  await ask(invocation, "delete", { service: scope, key });
+  return done(invocation, { scope, key }, `${scope} ${key} is deleted`);
+}
+
+/** Makes a scope. */
+export async function runCreateScope(invocation: Invocation): Promise<number> {
+  const [scope = ""] = invocation.args;
+  await ask(invocation, "create-scope", { service: scope });
+  return done(invocation, { scope }, `${scope} exists`);
+}
+
+/** Removes a scope with all its points, once confirmed. */
+export async function runDeleteScope(invocation: Invocation): Promise<number> {
+  const [scope = ""] = invocation.args;
+  needConsent(invocation, `deleting ${scope} and all its points`);
+  await ask(invocation, "delete-scope", { service: scope });
+  return done(invocation, { scope }, `${scope} is deleted`);
+}
+
+/** Names of all scopes. */
+export async function runListScopes(invocation: Invocation): Promise<number> {
+  const data = await ask(invocation, "list-scopes", {});
+  const found = Array.isArray(data) ? data : (data as { scopes?: unknown } | null)?.scopes;
+  const scopes = Array.isArray(found) ? found.map(String) : [];
+  const document = { schema: "plant.scopes/1", scopes };
+  invocation.out.result(document, () => (scopes.length === 0 ? "no scopes" : scopes.join("\n")));
+  return 0;
+}
+
+/** @throws PlantError NEEDS_CONSENT unless `--yes` was given. */
+export function needConsent({ flags }: Invocation, what: string): void {
+  if (!flags.yes) throw new PlantError("NEEDS_CONSENT", { what });
+}
+
+function done({ out }: Invocation, facts: object, words: string): number {
+  out.result({ schema: "plant.done/1", ...facts }, () => words);
+  return 0;
+}

@@ -1,0 +1,149 @@
+// One screen of status as text: verdict, why, next, lines, link, outbox, box. Pure.
+// It must not know where the document came from.
+import {
+  describeBytes,
+  describeCount,
+  describeDuration,
+  type StatusDocument,
+} from "../status/status.ts";
+import { type Colour, columns, type Output } from "./output.ts";
+
+const marks = { ok: "●", degraded: "▲", fault: "■" } as const;
+const tones: Readonly<Record<keyof typeof marks, Colour>> = {
+  ok: "green",
+  degraded: "yellow",
+  fault: "red",
+};
+const blocks = "▁▂▃▄▅▆▇█";
+
+interface ViewFlags {
+  readonly verbose: boolean;
+  readonly columns: number;
+}
+
+/** The screen as text. */
+export function renderStatus(status: StatusDocument, out: Output, flags: ViewFlags): string {
+  const { verdict, gateway, site, time } = status;
+  const tone = tones[verdict.state];
+  const left = `${marks[verdict.state]} ${gateway}  ${verdict.state.toUpperCase()}  ${verdict.words}`;
+  const right = [site, out.time(time, "clock")].filter((word) => word !== "").join("  ");
+  const gap = " ".repeat(Math.max(3, Math.min(flags.columns, 120) - left.length - right.length));
+  const painted = left
+    .replace(/^\S+/, (mark) => out.paint(tone, mark))
+    .replace(verdict.state.toUpperCase(), (word) => out.paint(tone, word));
+  const lines = [`${painted}${gap}${right}`];
+  const widest = Math.max(0, ...verdict.why.map(({ text }) => text.length));
+  verdict.why.forEach(({ text, code }, at) => {
+    const label = at === 0 ? "why " : "    ";
+    lines.push(`  ${label}  ${text.padEnd(widest)}  ${out.paint("dim", code)}`);
+  });
+  if (verdict.next !== "") lines.push(`  next  ${out.paint("bold", verdict.next)}`);
+  const sections = [
+    busLines(status),
+    flags.verbose ? deviceLines(status, out) : [],
+    footLines(status),
+  ];
+  for (const section of sections) {
+    if (section.length > 0) lines.push("", ...section.map((line) => `  ${line}`));
+  }
+  return lines.join("\n");
+}
+
+function busLines({ buses }: StatusDocument): string[] {
+  if (buses.length === 0) return [];
+  const names = ["BUS", "SETTINGS", "STATE", "DEVICES>", "OK/MIN>", "TIMEOUT>", "CRC>", "LOAD>"];
+  const rows = buses.map((bus) => {
+    const { p50, p99 } = bus.turnaroundMs;
+    return [
+      bus.line,
+      bus.settings ?? bus.kind ?? "–",
+      bus.state,
+      `${bus.devicesOk}/${bus.devicesTotal}`,
+      count(bus.okPerMinute),
+      count(bus.timeouts),
+      count(bus.crc),
+      bus.loadPercent === null ? "–" : `${Math.round(bus.loadPercent)} %`,
+      p50 === null ? "–" : `${Math.round(p50)} / ${Math.round(p99 ?? p50)} ms`,
+      curve(bus.lastHour),
+    ];
+  });
+  return columns([...names, "TURNAROUND p50/p99", "LAST HOUR"], rows);
+}
+
+function deviceLines({ devices, time }: StatusDocument, out: Output): string[] {
+  if (devices.length === 0) return [];
+  const rows = devices.map((device) => [
+    device.name,
+    device.line,
+    device.unit === null ? "–" : String(device.unit),
+    device.profile ?? "–",
+    device.state,
+    device.code ?? "–",
+    device.lastGood === null
+      ? "–"
+      : `${out.time(device.lastGood)} (${describeDuration(time - device.lastGood)})`,
+  ]);
+  return columns(["DEVICE", "BUS", "UNIT>", "PROFILE", "STATE", "CODE", "LAST GOOD"], rows);
+}
+
+function footLines(status: StatusDocument): string[] {
+  const down = status.parts.filter(({ state }) => state === "down").map(({ name }) => name);
+  return [
+    `LINK    ${join(linkWords(status))}`,
+    `OUTBOX  ${join(outboxWords(status))}`,
+    `BOX     ${join(boxWords(status))}`,
+    `PARTS   ${down.length === 0 ? `${status.parts.length} answer` : `${down.join(", ")} down`}`,
+  ];
+}
+
+function linkWords({ link, time }: StatusDocument): string[] {
+  if (link.enrolled === false) return ["not enrolled"];
+  if (link.state === "unknown") return ["not known"];
+  const isUp = link.state === "up";
+  return [
+    isUp ? "connected" : link.state,
+    link.since === null ? "" : describeDuration(time - link.since),
+    link.mqtt === null ? "" : ` ${link.mqtt}`,
+    link.lastAck === null ? "" : ` last ack ${ago(link.lastAck, time)}`,
+    isUp || link.reason === null ? "" : ` ${link.reason}`,
+  ];
+}
+
+function outboxWords({ outbox, time }: StatusDocument): string[] {
+  const { waiting, oldest, drainMs } = outbox;
+  return [
+    waiting === null ? "not known" : `${describeCount(waiting)} waiting`,
+    oldest === null ? "" : ` oldest ${ago(oldest, time)}`,
+    drainMs === null ? "" : ` empty in about ${describeDuration(drainMs)}`,
+  ];
+}
+
+function boxWords({ box }: StatusDocument): string[] {
+  const { version, memory, disk, clock, uptimeMs, load } = box;
+  return [
+    `plantd-edge ${version}`,
+    uptimeMs === null ? "" : ` up ${describeDuration(uptimeMs)}`,
+    load === null ? "" : ` load ${load.toFixed(2)}`,
+    memory === null ? "" : ` mem ${describeBytes(memory.used)}`,
+    disk === null ? "" : ` disk ${Math.round((1 - disk.free / Math.max(1, disk.total)) * 100)} %`,
+    clock.synced === null ? "" : ` clock ${clock.synced ? "synced" : "not synced"}`,
+  ];
+}
+
+function ago(moment: number, time: number): string {
+  return `${describeDuration(time - moment)} ago`;
+}
+
+function join(words: readonly string[]): string {
+  return words.filter((word) => word !== "").join(" ");
+}
+
+function count(value: number | null): string {
+  return value === null ? "–" : describeCount(value);
+}
+
+/** Ten characters of an hour. */
+function curve(values: readonly number[]): string {
+  const top = Math.max(1, ...values);
+  return values.map((value) => blocks[Math.round((value / top) * 7)] ?? "").join("");
+}

@@ -1,0 +1,230 @@
+// The table of commands: name, arguments, words, calls. Help and reference are made from it.
+// It must not know how a command line is read.
+import type { CommandSpec, OptionSpec } from "./command.ts";
+
+const state = "org.plantd.State";
+const sync = "org.plantd.Sync";
+const driver = "org.plantd.driver.*";
+
+/** Flags that every command takes. */
+export const globalOptions: readonly OptionSpec[] = [
+  { flags: "--json", words: "print JSON with a schema field; errors too" },
+  { flags: "--quiet", words: "print data only, no talk" },
+  { flags: "--utc", words: "print times in UTC" },
+  { flags: "--endpoint <address>", words: "address of the broker" },
+  { flags: "--timeout <duration>", words: "longest wait for one answer (5s)" },
+  { flags: "--watch <interval>", words: "repeat, every 2s or =<interval>" },
+  { flags: "--for <duration>", words: "end watching after this long" },
+  { flags: "--yes", words: "confirm what cannot be undone" },
+  { flags: "--no-color", words: "no colours; as NO_COLOR" },
+  { flags: "-v, --verbose", words: "say more" },
+];
+
+const passphraseFile: OptionSpec = {
+  flags: "--passphrase-file <file>",
+  words: "read the passphrase from the first line of a file",
+};
+
+/** Every command. */
+export const commands: readonly CommandSpec[] = [
+  {
+    usage: "status",
+    words: "how the gateway is: verdict, lines, link, outbox, box",
+    calls: [
+      "mmi.services",
+      `${state} stats`,
+      `${state} position`,
+      `${sync} status`,
+      `${driver} status`,
+    ],
+    repeats: true,
+    examples: ["plant", "plant status --watch=5s", "plant status --json"],
+    load: async () => (await import("./status-command.ts")).runStatus,
+  },
+  {
+    usage: "values [point]",
+    words: "current values of all devices, of DEVICE, or of DEVICE/POINT",
+    options: [
+      { flags: "--changed", words: "print each value as it changes" },
+      { flags: "--stale", words: "only values that are not good" },
+    ],
+    calls: [`${state} list`, `${state} watch`],
+    repeats: true,
+    examples: ["plant values meter-1", "plant values --changed --for 30s", "plant values --stale"],
+    load: async () => (await import("./values-command.ts")).runValues,
+  },
+  {
+    usage: "set <point> <value>",
+    words: "write DEVICE/POINT on the device; at most once",
+    options: [
+      { flags: "--expect <value>", words: "write only while the device holds this value" },
+      { flags: "--verify", words: "read back what was written" },
+    ],
+    calls: ["mmi.services", `${driver} status`, `${driver} write`],
+    examples: [
+      "plant set pump-1/speed 1450 --verify",
+      "plant set pump-1/running true --expect false",
+    ],
+    load: async () => (await import("./set-command.ts")).runSet,
+  },
+  {
+    usage: "state get <scope> <key>",
+    words: "one point of the store",
+    calls: [`${state} get`],
+    repeats: true,
+    examples: ["plant state get device/meter-1 voltage"],
+    load: async () => (await import("./state-command.ts")).runGet,
+  },
+  {
+    usage: "state set <scope> <key> <value>",
+    words: "keep a value in the store; writes no device",
+    calls: [`${state} set-many`],
+    examples: ["plant state set org.plantd.Site shift night"],
+    load: async () => (await import("./state-command.ts")).runStateSet,
+  },
+  {
+    usage: "state list [scope]",
+    words: "points of the store, of all scopes or of one",
+    options: [{ flags: "--prefix <text>", words: "only keys that begin with this" }],
+    calls: [`${state} list`],
+    repeats: true,
+    examples: ["plant state list device/meter-1"],
+    load: async () => (await import("./state-command.ts")).runList,
+  },
+  {
+    usage: "state delete <scope> <key>",
+    words: "remove a point from the store",
+    calls: [`${state} delete`],
+    examples: ["plant state delete org.plantd.Site shift --yes"],
+    load: async () => (await import("./state-command.ts")).runDelete,
+  },
+  {
+    usage: "state watch [scope]",
+    words: "print each point of the store as it changes",
+    calls: [`${state} watch`],
+    examples: ["plant state watch --for 1m --json"],
+    load: async () => (await import("./values-command.ts")).runWatch,
+  },
+  {
+    usage: "state create-scope <scope>",
+    words: "make a scope",
+    calls: [`${state} create-scope`],
+    examples: ["plant state create-scope org.plantd.Site"],
+    load: async () => (await import("./state-command.ts")).runCreateScope,
+  },
+  {
+    usage: "state delete-scope <scope>",
+    words: "remove a scope and all its points",
+    calls: [`${state} delete-scope`],
+    examples: ["plant state delete-scope org.plantd.Site --yes"],
+    load: async () => (await import("./state-command.ts")).runDeleteScope,
+  },
+  {
+    usage: "state list-scopes",
+    words: "names of all scopes",
+    calls: [`${state} list-scopes`],
+    examples: ["plant state list-scopes"],
+    load: async () => (await import("./state-command.ts")).runListScopes,
+  },
+  {
+    usage: "outbox status",
+    words: "what waits for the centre's acknowledgement, per stream",
+    calls: [`${sync} status`],
+    repeats: true,
+    examples: ["plant outbox", "plant outbox --watch"],
+    load: async () => (await import("./sync-command.ts")).runOutbox,
+  },
+  {
+    usage: "outbox pause",
+    words: "stop publishing; records go on waiting here",
+    calls: [`${sync} pause`],
+    examples: ["plant outbox pause"],
+    load: async () => (await import("./sync-command.ts")).runPause,
+  },
+  {
+    usage: "outbox resume",
+    words: "publish again",
+    calls: [`${sync} resume`],
+    examples: ["plant outbox resume"],
+    load: async () => (await import("./sync-command.ts")).runResume,
+  },
+  {
+    usage: "enroll <url> <code>",
+    words: "enrol this gateway at a centre; CODE may be - to come from standard input",
+    calls: [`${sync} enroll`],
+    examples: [
+      "plant enroll https://hub.example ABCD-…",
+      "cat code | plant enroll https://hub.example -",
+    ],
+    load: async () => (await import("./sync-command.ts")).runEnroll,
+  },
+  {
+    usage: "config check [file]",
+    words: "check a configuration; every flaw with line and column",
+    calls: [],
+    examples: ["plant config check", "plant config check new.yaml"],
+    load: async () => (await import("./config-command.ts")).runConfigCheck,
+  },
+  {
+    usage: "backup create",
+    words: "seal a backup of the whole store with a passphrase",
+    options: [passphraseFile],
+    calls: [`${state} backup-create`],
+    examples: ["plant backup create", "plant backup create --passphrase-file key.txt"],
+    load: async () => (await import("./backup-command.ts")).runCreate,
+  },
+  {
+    usage: "backup restore <path>",
+    words: "replace the store by a backup; needs --yes",
+    options: [passphraseFile],
+    calls: [`${state} backup-restore`],
+    examples: ["plant backup restore backups/2026-11-21.plb --yes"],
+    load: async () => (await import("./backup-command.ts")).runRestore,
+  },
+  {
+    usage: "backup list",
+    words: "backups on this gateway",
+    calls: [`${state} backup-list`],
+    examples: ["plant backup list"],
+    load: async () => (await import("./backup-command.ts")).runBackups,
+  },
+  {
+    usage: "log",
+    words: "log lines of all parts, newest last",
+    options: [
+      { flags: "--errors", words: "only errors" },
+      { flags: "--since <duration>", words: "only lines this young, e.g. 1h" },
+      { flags: "--lines <count>", words: "at most this many lines (100)" },
+      { flags: "--service <name>", words: "only lines of this part" },
+      { flags: "--follow", words: "go on with lines as they come" },
+    ],
+    calls: ["org.plantd.Logger tail", "org.plantd.Logger follow"],
+    examples: ["plant log --errors --since 1h", "plant log --follow"],
+    load: async () => (await import("./log-command.ts")).runLog,
+  },
+  {
+    usage: "echo [text]",
+    words: "send a text around the bus and measure the way",
+    calls: ["org.plantd.module.Echo echo"],
+    repeats: true,
+    examples: ["plant echo hello"],
+    load: async () => (await import("./plain-command.ts")).runEcho,
+  },
+  {
+    usage: "explain [code]",
+    words: "what a code means and what to do; all codes without one",
+    calls: [],
+    examples: ["plant explain DEVICE_SILENT"],
+    load: async () => (await import("./plain-command.ts")).runExplain,
+  },
+  {
+    usage: "version",
+    words: "versions of plant and of its runtime",
+    calls: [],
+    examples: ["plant version"],
+    load: async () => (await import("./plain-command.ts")).runVersion,
+  },
+];
+
+/** What is meant when the words say too little: `plant` is `plant status`. */
+export const shortcuts: Readonly<Record<string, string>> = { "": "status", outbox: "status" };

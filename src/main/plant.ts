@@ -1,0 +1,77 @@
+// The command `plant`: joins the command line to this process, its terminal and its broker.
+// It must not know any command.
+import { existsSync, readFileSync } from "node:fs";
+import { text } from "node:stream/consumers";
+import { type CliIo, runCli, type TextStream } from "../cli/cli.ts";
+import { systemClock as clock } from "../util/clock.ts";
+import { openLog } from "../util/log.ts";
+import { systemRandom as random } from "../util/random.ts";
+
+const presetColumns = 120;
+
+function textStream(stream: NodeJS.WriteStream): TextStream {
+  return {
+    write: (words) => void stream.write(words),
+    isTerminal: stream.isTTY === true,
+    columns: stream.columns ?? presetColumns,
+  };
+}
+
+/** Asks on the terminal, without echo; undefined when standard input is no terminal. */
+async function askSecret(prompt: string): Promise<string | undefined> {
+  const { stdin, stderr } = process;
+  if (stdin.isTTY !== true) return undefined;
+  stderr.write(prompt);
+  stdin.setRawMode(true);
+  let secret = "";
+  try {
+    for await (const chunk of stdin.iterator({ destroyOnReturn: false })) {
+      for (const character of String(chunk)) {
+        if (character === "\r" || character === "\n") return secret;
+        if (character === "\u0003") {
+          stop.abort();
+          return "";
+        }
+        secret = character === "\u007f" ? secret.slice(0, -1) : secret + character;
+      }
+    }
+    return secret;
+  } finally {
+    stdin.setRawMode(false);
+    stdin.pause();
+    stderr.write("\n");
+  }
+}
+
+function readVersion(): string {
+  const manifest = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(manifest) as { version: string }).version;
+}
+
+const stop = new AbortController();
+process.on("SIGINT", () => stop.abort());
+process.on("SIGTERM", () => stop.abort());
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  stop.abort(); // who read the output has gone, as with `plant values | head`
+});
+
+const io: CliIo = {
+  stdout: textStream(process.stdout),
+  stderr: textStream(process.stderr),
+  env: process.env,
+  clock,
+  version: readVersion(),
+  signal: stop.signal,
+  exists: existsSync,
+  readFile: (path) => readFileSync(path, "utf8"),
+  readStdin: () => text(process.stdin),
+  askSecret,
+  async connect(endpoint) {
+    const { startClient } = await import("../client/client.ts");
+    const log = openLog({ service: "plant", level: "error", write: () => {} });
+    return startClient({ clock, random, log }, { endpoint });
+  },
+};
+
+process.exitCode = await runCli(process.argv.slice(2), io);
