@@ -43,12 +43,7 @@ const layers: Readonly<Record<string, number>> = {
 /** What drivers may import of src: what a driver in another repository could. */
 const driversMayImport = ["src/util", "src/config", "src/worker", "src/client"];
 /** Dependencies whose rooms are being furnished. */
-const awaited = new Set([
-  "@hono/node-server",
-  "@peculiar/x509",
-  "hono",
-  "reflect-metadata",
-]);
+const awaited = new Set(["@hono/node-server", "@peculiar/x509", "hono", "reflect-metadata"]);
 const forbiddenNames = /^(utils?|helpers?|index|common|misc|manager|handler)\.ts$/;
 const topLevel = ["src", "drivers", "appliance", "systemd", "image", "test", "docs"];
 
