@@ -182,14 +182,14 @@ class Owner {
   }
 
   #setState(state: LineState): void {
-    const isNew = state.state !== this.#state.state || state.reason !== this.#state.reason;
+    const before = this.#state;
     this.#state = state;
-    if (!isNew) return;
+    if (state.state === before.state && state.reason === before.reason) return;
     const { log } = this.#deps;
     const port = this.#options.port.name;
     if (state.state === "open") log.info("line is open", { port });
     else log.warn("line is down", { code: "PORT_UNUSABLE", port, reason: state.reason });
-    this.#options.onState(state);
+    if (state.state !== before.state) this.#options.onState(state);
   }
 
   #take(data: Uint8Array): void {
