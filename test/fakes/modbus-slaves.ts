@@ -9,7 +9,7 @@ import {
 } from "../../drivers/modbus/modbus.ts";
 
 /** The value of a register: 16 bits that name it. */
-export function valueOf(unit: number, table: "holding" | "input", address: number): number {
+export function nameValue(unit: number, table: "holding" | "input", address: number): number {
   return ((unit & 0x1f) << 11) | ((table === "input" ? 1 : 0) << 10) | (address & 0x3ff);
 }
 
@@ -33,6 +33,6 @@ export function answerRtu(frame: Uint8Array): Uint8Array | undefined {
 function dataOf(unit: number, request: Extract<Request, { is: "read" }>): Uint8Array {
   const { table, address, count } = request;
   if (table === "coil" || table === "discrete") return new Uint8Array(Math.ceil(count / 8));
-  const words = Array.from({ length: count }, (_, at) => valueOf(unit, table, address + at));
+  const words = Array.from({ length: count }, (_, at) => nameValue(unit, table, address + at));
   return Uint8Array.from(words.flatMap((word) => [word >> 8, word & 0xff]));
 }

@@ -9,7 +9,7 @@ import {
   type Request,
   type Response,
 } from "../../drivers/modbus/modbus.ts";
-import { valueOf } from "./modbus-slaves.ts";
+import { nameValue } from "./modbus-slaves.ts";
 
 const addressesMax = 4096;
 
@@ -22,7 +22,7 @@ export function slaveMemory() {
 
   const read = (unit: number, table: "holding" | "input", address: number) =>
     registers.get(`${unit} ${table} ${address}`) ??
-    (valueOf(unit, table, address) + shiftedBy) % 65_536;
+    (nameValue(unit, table, address) + shiftedBy) % 65_536;
 
   function respond(unit: number, request: Request): Response {
     const { address } = request;

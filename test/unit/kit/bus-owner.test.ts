@@ -19,7 +19,7 @@ import {
 } from "../../../drivers/modbus/modbus.ts";
 import { openLog } from "../../../src/util/log.ts";
 import { type Random, seededRandom } from "../../../src/util/random.ts";
-import { answerRtu, valueOf } from "../../fakes/modbus-slaves.ts";
+import { answerRtu, nameValue } from "../../fakes/modbus-slaves.ts";
 import { type FakePort, fakePort, type Piece } from "../../fakes/port.ts";
 import { racingClock } from "../../fakes/racing-clock.ts";
 
@@ -61,7 +61,7 @@ function read(asked: Asked): Exchange<number[]> {
 }
 
 function expected({ unit = 1, table = "holding", address = 0, count = 1 }: Asked): number[] {
-  return Array.from({ length: count }, (_, at) => valueOf(unit, table, address + at));
+  return Array.from({ length: count }, (_, at) => nameValue(unit, table, address + at));
 }
 
 interface Rig extends AsyncDisposable {
@@ -101,7 +101,7 @@ async function rig(
     states,
     ask: (asked) => owner.request(read(asked)),
     [Symbol.asyncDispose]: async () => {
-      await clock.run(owner[Symbol.asyncDispose]());
+      await clock.run(Promise.resolve(owner[Symbol.asyncDispose]()));
     },
   };
 }
