@@ -237,6 +237,10 @@ export const schema = v.strictObject(
     central: section({
       host: text("127.0.0.1", "address the centre's page listens on"),
       port: port(8490, "port of the centre's page; 0 takes a free one"),
+      hosts: v.optional(
+        v.pipe(v.array(v.string()), note("further Host names the centre's page answers to")),
+        [],
+      ),
       mqtt: text("", "MQTT broker of the centre, e.g. mqtts://127.0.0.1:8883"),
       publicMqtt: text("", "MQTT address told to gateways when they enrol; mqtt when empty"),
       mapMiB: whole("MiB", 16, 1_048_576, 4096, "room for the centre's embedded store"),

@@ -8,6 +8,8 @@ export interface PostOptions {
   readonly maxBytes: number;
   /** PEM texts of the authorities to trust instead of the system's. */
   readonly ca?: string;
+  /** Further request headers, e.g. `authorization`. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** An answer of a web server: its status and its JSON. */
@@ -36,7 +38,11 @@ export async function postJson(
     const answer = await request(target, {
       method: "POST",
       dispatcher,
-      headers: { "content-type": "application/json", accept: "application/json" },
+      headers: {
+        ...options.headers,
+        "content-type": "application/json",
+        accept: "application/json",
+      },
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(timeoutMs),
     });

@@ -278,6 +278,32 @@ export const catalogue = {
     "npm start -- --folder ANOTHER",
   ),
 
+  // central
+  GATEWAY_UNKNOWN: entry(
+    missing,
+    "The centre knows no gateway {device}",
+    ["the name is misspelt", "it was created at another centre"],
+    "plantd central list",
+  ),
+  CENTRE_PORT_UNUSABLE: entry(
+    portUnusable,
+    "The centre cannot listen on {host}:{port}: {reason}",
+    ["another program holds the port", "the address is none of this machine's"],
+    "choose another with --central.port",
+  ),
+  CENTRE_REFUSED: entry(
+    notAllowed,
+    "The centre at {url} answered {status}",
+    ["the admin token is another centre's", "the address is not the centre's"],
+    "compare the address with what plantd run central prints",
+  ),
+  CENTRE_NOT_STARTED: entry(
+    missing,
+    "There is no centre in {folder}: {reason}",
+    ["the centre has never started here", "the data folder is another one"],
+    "plantd run central",
+  ),
+
   // batch
   ENVELOPE_MALFORMED: entry(
     verifyFailed,
