@@ -1,0 +1,105 @@
+// A store in a temporary folder for tests: journal and state on a real disk, time and chance fake.
+// It must not know what the tests ask.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Journal, type JournalOptions, openJournal } from "../../src/journal/journal.ts";
+import { type State, type StateConfig, startState } from "../../src/state/state.ts";
+import type { Log } from "../../src/util/log.ts";
+import { type Random, seededRandom } from "../../src/util/random.ts";
+import type { WorkerRequest } from "../../src/worker/worker.ts";
+import { type FakeClock, fakeClock } from "./clock.ts";
+
+/** A log that says nothing. */
+export const silentLog: Log = {
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  within: () => silentLog,
+};
+
+/** A folder that goes away at the end of the block. */
+export function temporaryFolder(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "ps-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+export const bootId = "b".repeat(32);
+
+/** Settings of a small store that flushes every request at once. */
+export const storeConfig: StateConfig = {
+  flushMaxMs: 0,
+  mapMiB: 64,
+  pointsMax: 10_000,
+  recordsPerCommitMax: 20_000,
+  keepMs: 60_000,
+  checkpointMs: 1_000_000_000,
+  backups: "",
+};
+
+/** What JSON gave: any shape. */
+type Parsed = ReturnType<typeof JSON.parse>;
+
+export interface TestStore extends AsyncDisposable {
+  readonly clock: FakeClock;
+  readonly journal: Journal;
+  readonly state: State;
+  /** Asks an operation as a worker would, arguments and reply through JSON. */
+  call(operation: string, args?: unknown, request?: Partial<WorkerRequest>): Promise<Parsed>;
+}
+
+/** Opens a journal with settings of its own. */
+export function openTestJournal(
+  folder: string,
+  options: Partial<JournalOptions> = {},
+  deps: { clock?: FakeClock; random?: Random } = {},
+): Promise<Journal> {
+  const { clock = fakeClock(), random = seededRandom(process.hrtime()[1]) } = deps;
+  const { flushMaxMs, recordsPerCommitMax, keepMs } = storeConfig;
+  const roomBytes = storeConfig.mapMiB * 1_048_576;
+  return openJournal(
+    { clock, random, log: silentLog },
+    { folder: join(folder, "s"), roomBytes, flushMaxMs, recordsPerCommitMax, keepMs, ...options },
+  );
+}
+
+/** Opens journal and state in a folder. */
+export async function openTestStore(
+  folder: string,
+  settings: Partial<StateConfig> = {},
+  clock: FakeClock = fakeClock(),
+): Promise<TestStore> {
+  const random = seededRandom(process.hrtime()[1]);
+  const config = { ...storeConfig, backups: join(folder, "b"), ...settings };
+  const { flushMaxMs, recordsPerCommitMax, keepMs, mapMiB } = config;
+  const roomBytes = mapMiB * 1_048_576;
+  const options = { roomBytes, flushMaxMs, recordsPerCommitMax, keepMs };
+  const journal = await openTestJournal(folder, options, { clock, random });
+  const deps = { clock, log: silentLog, random, boot: bootId, journal };
+  const state = await startState(deps, config);
+  return {
+    clock,
+    journal,
+    state,
+    async call(operation, args, request) {
+      const run = state.operations[operation];
+      if (run === undefined) throw new Error(`no operation ${operation}`);
+      const data = await run({
+        operation,
+        args: args === undefined ? undefined : JSON.parse(JSON.stringify(args)),
+        body: [],
+        trace: "0".repeat(32),
+        signal: new AbortController().signal,
+        remainingMs: () => 5000,
+        partial: async () => {},
+        ...request,
+      });
+      return data === undefined ? undefined : JSON.parse(JSON.stringify(data));
+    },
+    async [Symbol.asyncDispose]() {
+      await state[Symbol.asyncDispose]();
+      await journal[Symbol.asyncDispose]();
+    },
+  };
+}
