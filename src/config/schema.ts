@@ -195,6 +195,18 @@ export const schema = v.strictObject(
     logger: section({
       ringMax: whole("lines", 10, 1_000_000, 5000, "lines kept for plant log"),
       batchMax: whole("lines", 1, 10_000, 500, "lines in one request"),
+      linesPerSecondMax: whole(
+        "lines/s",
+        1,
+        100_000,
+        200,
+        "lines one part may write in the long run; a burst may be ten times that",
+      ),
+      keepLevel: choice(
+        ["debug", "info", "warn", "error"],
+        "warn",
+        "least severity that is kept on disk and sent to the centre",
+      ),
     }),
     sync: section({
       batchRecordsMax: whole("records", 1, 100_000, 5000, "records in one batch"),
