@@ -1,0 +1,334 @@
+// Field devices and masters that are not ours, on real lines: what an independent slave holds is
+// what the driver reports, and what an independent master reads is what the simulator served.
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import {
+  loadProfile,
+  orders,
+  type Profile,
+  parseProfile,
+  profileNames,
+  types,
+} from "../../drivers/modbus/modbus.ts";
+import { type Simulator, startPtyPair, startSimulator } from "../../drivers/simulator/simulator.ts";
+import { systemClock as clock } from "../../src/util/clock.ts";
+import { seededRandom } from "../../src/util/random.ts";
+import { within } from "../../src/util/running.ts";
+import {
+  eventually,
+  type FieldLine,
+  fieldFolder,
+  lineConfig,
+  silentLog,
+  startFieldLine,
+} from "../fakes/field-line.ts";
+
+const folder = fieldFolder();
+after(() => folder[Symbol.dispose]());
+const seed = Number(process.env.SEED ?? (Math.random() * 2 ** 32) >>> 0);
+const random = seededRandom(seed);
+
+/** What a slave holds at a point, before scale and offset; integers as digits. */
+interface Held {
+  readonly name: string;
+  readonly table: string;
+  readonly address: number;
+  readonly type: string;
+  readonly order: string;
+  readonly length?: number | undefined;
+  readonly bit?: number | undefined;
+  readonly raw: string | number | boolean;
+}
+
+/** A profile with every type in every order, in both register tables, and every bit. */
+function everything(): Profile {
+  const lines = ["name: everything", "maker: the tests", "source: this file", "points:"];
+  for (const table of ["holding", "input"]) {
+    let address = 3;
+    for (const type of types.filter((name) => name !== "bool")) {
+      for (const order of orders) {
+        const access = table === "holding" ? ", access: write" : "";
+        const length = type === "string" ? ", length: 5" : "";
+        const words = `{ table: ${table}, address: ${address}, type: ${type}, order: ${order}`;
+        lines.push(`  ${table}_${type}_${order}: ${words}${length}${access} }`);
+        address += 5;
+      }
+    }
+    for (let bit = 0; bit < 16; bit += 1) {
+      lines.push(
+        `  ${table}_bit_${bit}: { table: ${table}, address: ${address}, type: bool, bit: ${bit} }`,
+      );
+    }
+  }
+  for (let at = 0; at < 20; at += 1) {
+    lines.push(`  coil_${at}: { table: coil, address: ${at * 3}, type: bool, access: write }`);
+    lines.push(`  discrete_${at}: { table: discrete, address: ${at * 5 + 7}, type: bool }`);
+  }
+  return parseProfile("everything", lines.join("\n"));
+}
+
+function rawValue(type: string, length: number): string | number | boolean {
+  const word = () => BigInt(Math.floor(random.unit() * 2 ** 32));
+  const bits = (word() << 32n) | word();
+  switch (type) {
+    case "bool":
+      return random.unit() < 0.5;
+    case "string":
+      return Array.from({ length: length * 2 }, () =>
+        String.fromCharCode(33 + Math.floor(random.unit() * 93)),
+      ).join("");
+    case "f32":
+      return Math.fround((random.unit() - 0.5) * 10 ** Math.floor(random.unit() * 12 - 4));
+    case "f64":
+      return (random.unit() - 0.5) * 10 ** Math.floor(random.unit() * 200 - 100);
+    default: {
+      const width = Number(type.slice(1));
+      return String(type[0] === "i" ? BigInt.asIntN(width, bits) : BigInt.asUintN(width, bits));
+    }
+  }
+}
+
+function holdings(profile: Profile): Held[] {
+  return Object.entries(profile.points).map(([name, point]) => ({
+    name,
+    table: point.table,
+    address: point.address,
+    type: point.type,
+    order: point.order ?? profile.order,
+    length: point.length,
+    bit: point.bit,
+    raw: rawValue(point.type, point.length ?? 1),
+  }));
+}
+
+/** Whether a reported value is what the slave holds, scaled as the profile says. */
+function isWhatIsHeld(profile: Profile, held: Held, value: unknown): boolean {
+  const point = profile.points[held.name];
+  if (point === undefined) return false;
+  const { raw, type } = held;
+  if (point.invalid?.some((sentinel) => String(sentinel) === String(raw))) return value === null;
+  if (typeof raw === "boolean" || type === "string") return value === raw;
+  const isPlain = point.scale === 1 && point.offset === 0;
+  if (/^[iu]64$/.test(type) && isPlain) return value === raw;
+  const number = Number(value);
+  if (type === "f32" && isPlain) return Math.fround(number) === raw;
+  if (isPlain) return number === Number(raw);
+  const wanted = Number(raw) * point.scale + point.offset;
+  return Math.abs(number - wanted) <= Math.abs(wanted) * 1e-9 + 1e-12;
+}
+
+interface Written {
+  readonly written: string;
+  readonly unit: number;
+  readonly function: number;
+  readonly value: unknown;
+}
+
+interface ForeignSlave extends AsyncDisposable {
+  readonly ready: string | number;
+  readonly writes: readonly Written[];
+}
+
+/** Starts the slave of another implementation. */
+async function startForeignSlave(
+  where: { readonly path: string; readonly baud: number } | object,
+  units: Readonly<Record<string, readonly Held[]>>,
+): Promise<ForeignSlave> {
+  const script = fileURLToPath(new URL("../fakes/pymodbus-slave.py", import.meta.url));
+  const child = spawn("/usr/bin/python3", [script], { stdio: ["pipe", "pipe", "pipe"] });
+  const writes: Written[] = [];
+  let complaint = "";
+  child.stderr.on("data", (data: Buffer) => {
+    complaint = `${complaint}${data}`.slice(-2000);
+  });
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const ready = new Promise<string | number | undefined>((resolve) => {
+    void ended.then(() => resolve(undefined));
+    createInterface(child.stdout).on("line", (line) => {
+      const told = JSON.parse(line);
+      if ("ready" in told) resolve(told.ready);
+      else writes.push(told);
+    });
+  });
+  child.stdin.end(JSON.stringify({ ...where, units }));
+  const answer = await within(clock, 20_000, ready);
+  assert.ok(answer !== undefined, complaint);
+  return {
+    ready: answer,
+    writes,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+const profiles: Readonly<Record<string, Profile>> = { everything: everything() };
+const ids = [...profileNames(), "everything"];
+const profileOf = (id: string) => profiles[id] ?? loadProfile(id);
+const held = Object.fromEntries(ids.map((id) => [id, holdings(profileOf(id))]));
+const units = Object.fromEntries(ids.map((id, at) => [String(at + 1), held[id] ?? []]));
+const devices = ids
+  .map((id, at) => `${id}: { profile: ${id}, unit: ${at + 1}, intervalMs: 200 }`)
+  .join(", ");
+
+function isAnswered(line: FieldLine, point: string): boolean {
+  const stored = line.points.get(point);
+  return stored !== undefined && stored.reason !== "no-answer";
+}
+
+/** Compares every point of every profile with what the foreign slave holds. */
+async function compareAll(line: FieldLine): Promise<number> {
+  const wanted = ids.flatMap((id) => (held[id] ?? []).map((item) => ({ id, item })));
+  await eventually(
+    "every point was reported",
+    () => wanted.every(({ id, item }) => isAnswered(line, `${id}/${item.name}`)),
+    () => wanted.filter(({ id, item }) => !isAnswered(line, `${id}/${item.name}`)).length,
+  );
+  for (const { id, item } of wanted) {
+    const point = line.points.get(`${id}/${item.name}`);
+    const isRight = isWhatIsHeld(profileOf(id), item, point?.value);
+    const words = `seed ${seed}: ${id}/${item.name} holds ${item.raw}, read ${point?.value}`;
+    assert.ok(isRight, words);
+  }
+  return wanted.length;
+}
+
+/** Writes a new value to every writable point and compares what arrived. */
+async function writeAll(line: FieldLine, slave: ForeignSlave): Promise<void> {
+  const functions = new Set<number>();
+  const writable = ids.flatMap((id, at) =>
+    Object.entries(profileOf(id).points)
+      .filter(([, point]) => point.access === "write")
+      .map(([name, point]) => ({ id, unit: at + 1, name, point })),
+  );
+  for (const { id, unit, name, point } of writable) {
+    const isBounded = point.min !== undefined;
+    const raw = isBounded ? point.max : rawValue(point.type, point.length ?? 1);
+    const isNumber = /^([iu](16|32)|f\d\d)$/.test(point.type);
+    const value = isNumber ? Number(raw) : raw;
+    const before = slave.writes.length;
+    const result = await line.write(id, name, value, { verify: true });
+    const words = `seed ${seed}: ${id}/${name} = ${value}: ${JSON.stringify(result)}`;
+    assert.equal(result.result, "ok", words);
+    const arrived = slave.writes.slice(before);
+    assert.equal(arrived.length, 1, words);
+    const [seen] = arrived;
+    assert.equal(seen?.written, name, words);
+    assert.equal(seen.unit, unit, words);
+    assert.deepEqual(isNumber ? Number(seen.value) : seen.value, value, words);
+    functions.add(seen.function);
+  }
+  assert.deepEqual(
+    [...functions].sort((a, b) => a - b),
+    [5, 6, 16],
+  );
+}
+
+test(`a foreign slave on RTU holds what is reported, in every type and order (seed ${seed})`, async () => {
+  const ends = [folder.path("ra"), folder.path("rb")] as const;
+  await using _cable = await startPtyPair({ clock }, ends);
+  await using slave = await startForeignSlave({ path: ends[1], baud: 115_200 }, units);
+  const config = `{ kind: modbus-rtu, path: ${ends[0]}, baud: 115200, turnaroundMs: 0, timeoutMs: 2000, devices: { ${devices} } }`;
+  await using line = startFieldLine(lineConfig(config), profiles);
+  assert.ok((await compareAll(line)) > 150);
+  await writeAll(line, slave);
+});
+
+test(`a foreign slave on TCP holds what is reported, in every type and order (seed ${seed})`, async () => {
+  await using slave = await startForeignSlave({}, units);
+  const config = `{ kind: modbus-tcp, host: 127.0.0.1, port: ${slave.ready}, timeoutMs: 2000, devices: { ${devices} } }`;
+  await using line = startFieldLine(lineConfig(config), profiles);
+  assert.ok((await compareAll(line)) > 150);
+  await writeAll(line, slave);
+});
+
+const run = promisify(execFile);
+
+/** A Modbus master we did not write, on a simulator of ours. */
+function masterOf(target: string, how: readonly string[], unit: number) {
+  const words = [...how, "-a", String(unit), "-0", "-1", "-o", "2"];
+  return {
+    /** Values by address, as mbpoll prints them. */
+    async read(address: number, type: string, more: readonly string[] = []) {
+      const all = [...words, "-r", String(address), "-t", type, ...more, target];
+      const { stdout } = await run("mbpoll", all, { timeout: 20_000 });
+      const found = stdout.matchAll(/^\[(\d+)\]:\s+(\S+)/gm);
+      return new Map([...found].map(([, at, value]) => [Number(at), value ?? ""]));
+    },
+    async write(
+      address: number,
+      type: string,
+      values: readonly (number | string)[],
+      more: readonly string[] = [],
+    ) {
+      const all = [...words, "-r", String(address), "-t", type, ...more, target];
+      await run("mbpoll", [...all, ...values.map(String)], { timeout: 20_000 });
+    },
+  };
+}
+
+async function talkAsMaster(
+  simulator: Simulator,
+  target: string,
+  how: readonly string[],
+): Promise<void> {
+  const served = (device: string, point: string) => simulator.ledger.latest(device, point)?.value;
+  const meter = masterOf(target, how, 1);
+  for (let round = 0; round < 3; round += 1) {
+    const floats = await meter.read(0, "3:float", ["-B", "-c", "6"]);
+    for (const [at, name] of ["voltage_l1", "voltage_l2", "voltage_l3", "current_l1"].entries()) {
+      // It prints six digits, cut from more than ours: the last one may differ by one.
+      const wanted = Number(served("meter", name));
+      const seen = Number(floats.get(at * 2));
+      assert.ok(Math.abs(seen - wanted) <= Math.abs(wanted) * 1e-5, `${name}: ${seen}, ${wanted}`);
+    }
+  }
+  const other = masterOf(target, how, 2);
+  const words = await other.read(0, "4:int", ["-c", "3"]);
+  for (const [at, name] of ["voltage_l1", "voltage_l2", "voltage_l3"].entries()) {
+    assert.equal(Number(words.get(at * 2)), Math.round(Number(served("scaled", name)) * 10), name);
+  }
+  const pump = masterOf(target, how, 3);
+  assert.equal((await pump.read(0, "0")).get(0), "1");
+  await pump.write(0, "0", [0]);
+  assert.equal(served("pump", "run"), false);
+  assert.equal((await pump.read(0, "1")).get(0), "0");
+  await pump.write(0, "0", [1, 0]);
+  assert.equal(served("pump", "run"), true);
+  await pump.write(0, "4:float", [6.5], ["-B"]);
+  assert.equal(served("pump", "setpoint"), 6.5);
+  assert.equal(Number((await pump.read(0, "4:float", ["-B"])).get(0)), 6.5);
+  await pump.write(2, "4", [55]);
+  assert.equal(served("pump", "speed_limit"), 55);
+  await assert.rejects(pump.write(2, "4", [7]), /value/i);
+  await assert.rejects(pump.read(500, "4"), /address/i);
+}
+
+const simulated =
+  "{ meter: { profile: eastron-sdm630, unit: 1 }, scaled: { profile: carlo-gavazzi-em340, unit: 2 }, pump: { profile: plantd-demo-pump, unit: 3 } }";
+
+test("a foreign master on RTU reads what the simulator served, and writes what it holds", async () => {
+  const ends = [folder.path("ma"), folder.path("mb")] as const;
+  await using _cable = await startPtyPair({ clock }, ends);
+  const text = `{ kind: modbus-rtu, path: ${ends[0]}, baud: 19200, devices: ${simulated} }`;
+  await using simulator = await startSimulator(
+    { clock, log: silentLog },
+    { name: "line", config: lineConfig(text) },
+  );
+  await talkAsMaster(simulator, ends[1], ["-m", "rtu", "-b", "19200", "-P", "even"]);
+});
+
+test("a foreign master on TCP reads what the simulator served, and writes what it holds", async () => {
+  const text = `{ kind: modbus-tcp, host: 127.0.0.1, port: 0, devices: ${simulated} }`;
+  await using simulator = await startSimulator(
+    { clock, log: silentLog },
+    { name: "line", config: lineConfig(text) },
+  );
+  const port = simulator.endpoint.split(":")[1] ?? "";
+  await talkAsMaster(simulator, "127.0.0.1", ["-m", "tcp", "-p", port]);
+});
