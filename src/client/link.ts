@@ -151,6 +151,9 @@ class BrokerLink implements Link {
     if (!/^[\x21-\x7e]{1,255}$/.test(question.service) || question.body.length === 0) {
       return new PlantError("REQUEST_MALFORMED", { reason: "no service or no body" });
     }
+    if (!(question.deadlineMs > 0)) {
+      return new PlantError("REQUEST_MALFORMED", { reason: "a deadline is more than 0 ms" });
+    }
     return undefined;
   }
 
@@ -176,7 +179,9 @@ class BrokerLink implements Link {
 
   #up(): void {
     const nowMs = this.#deps.clock.monotonicMs();
+    const { endpoint } = this.#settings;
     this.#isUp = true;
+    if (this.#losses > 0) this.#deps.log.info("The broker is back", { endpoint });
     this.#isProbed = false;
     this.#heardMs = nowMs;
     for (const pending of this.#pending.values()) this.#send(pending, nowMs);

@@ -6,6 +6,9 @@ import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import type { WorkerRequest } from "./worker.ts";
 
+/** Parts sent before the process may turn to other work, where no credit makes it pause. */
+const partsPerTurn = 64;
+
 type Send = (kind: "partial" | "final", data: unknown) => void;
 
 export class Assignment {
@@ -19,6 +22,7 @@ export class Assignment {
   readonly #abort = new AbortController();
   #credit: number;
   #wake: (() => void)[] = [];
+  #parts = 0;
 
   constructor(clock: Clock, head: plant.Head, body: Frames, send: Send) {
     this.head = head;
@@ -80,6 +84,8 @@ export class Assignment {
     this.#abort.signal.throwIfAborted();
     this.#credit -= 1;
     this.send("partial", { success: true, data });
+    this.#parts += 1;
+    if (this.#parts % partsPerTurn === 0) await this.#clock.sleep(0);
   }
 
   #wakeAll(): void {

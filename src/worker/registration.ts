@@ -110,8 +110,9 @@ export class Registration implements Worker {
   }
 
   #up(): void {
-    const { service, concurrency } = this.#settings;
+    const { service, concurrency, endpoint } = this.#settings;
     this.#isUp = true;
+    if (this.#losses > 0) this.#deps.log.info("The broker is back", { endpoint });
     this.#heardMs = this.#deps.clock.monotonicMs();
     this.#socket?.send(plant.encodeFromWorker({ kind: "ready", service, concurrency }));
   }

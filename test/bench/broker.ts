@@ -103,7 +103,8 @@ export async function run(context: BenchContext): Promise<readonly Row[]> {
         ...rest.map((value) => String(Math.round(value))),
       ],
     };
-    settings.set("C, ours between", { ...ends, broker: ourBroker });
+    const worker = (endpoint: string): Words => [program, "plant-worker", endpoint];
+    settings.set("C, ours between", { ...ends, worker, broker: ourBroker });
     settings.set("C, zeromq.js between", { ...ends, broker: plainBroker });
     settings.set("C", { ...ends, broker: (endpoint) => [program, "broker", endpoint] });
   }
@@ -146,12 +147,12 @@ function rowsOf(results: ReadonlyMap<string, readonly Result[]>): readonly Row[]
   rows.push(
     compare({
       ...between,
-      job: "our broker between RFC 18 peers in C; peer: a zeromq.js broker that only routes",
+      job: "our broker between peers in C; peer: a zeromq.js broker that only routes",
       peer: rates("C, zeromq.js between"),
     }),
     compare({
       ...between,
-      job: "our broker between RFC 18 peers in C; peer: a C broker that only routes",
+      job: "our broker between peers in C; peer: a C broker that only routes",
       peer: rates("C"),
     }),
   );

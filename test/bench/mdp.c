@@ -1,5 +1,6 @@
-/* Peers of the broker bench in C on libzmq, speaking RFC 18: a broker that only routes, an echo
- * worker, and a load generator. It must not know our code. Usage: mdp ROLE ENDPOINT [WINDOW MS] */
+/* Peers of the broker bench in C on libzmq: a broker that only routes, echo workers of RFC 18 and of
+ * our own dialect (64 requests at once, as the routing broker gives them), a load generator.
+ * It must not know our code. Usage: mdp ROLE ENDPOINT [WINDOW MS] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,18 +89,20 @@ static void broker(void *context, const char *endpoint) {
   }
 }
 
-static void worker(void *context, const char *endpoint) {
+static void worker(void *context, const char *endpoint, const char *header) {
   void *socket = zmq_socket(context, ZMQ_DEALER);
+  int is_plant = !strcmp(header, "PLNW01");
   zmq_connect(socket, endpoint);
-  put(socket, "MDPW02", 6, 1);
+  put(socket, header, 6, 1);
   put(socket, "\1", 1, 1);
-  put(socket, "bench", 5, 0);
+  put(socket, "bench", 5, is_plant);
+  if (is_plant) put(socket, "\0\0\0\100", 4, 0);
   printf("ready\n");
   fflush(stdout);
   message_t m;
   while (receive(socket, &m, 0)) {
     int command = m.count > 1 ? byte_of(&m.part[1]) : 0;
-    if (command == 2 || command == 5) put(socket, "MDPW02", 6, 1);
+    if (command == 2 || command == 5) put(socket, header, 6, 1);
     if (command == 5) put(socket, "\5", 1, 0);
     else if (command == 2) {
       put(socket, "\4", 1, 1);
@@ -157,7 +160,8 @@ int main(int count, char **words) {
   int linger = 0;
   zmq_ctx_set(context, ZMQ_BLOCKY, linger);
   if (!strcmp(words[1], "broker")) broker(context, words[2]);
-  else if (!strcmp(words[1], "worker")) worker(context, words[2]);
+  else if (!strcmp(words[1], "worker")) worker(context, words[2], "MDPW02");
+  else if (!strcmp(words[1], "plant-worker")) worker(context, words[2], "PLNW01");
   else if (count == 5) load(context, words[2], atoi(words[3]), atoi(words[4]));
   return 0;
 }

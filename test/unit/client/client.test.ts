@@ -288,6 +288,14 @@ test("a request or reply too large is an error, not a silence", async () => {
   );
 });
 
+test("a deadline that is none is refused", async () => {
+  await using it = await bus();
+  const client = await it.client();
+  for (const deadlineMs of [0, -1, Number.NaN]) {
+    await assert.rejects(client.call("s", "x", {}, { deadlineMs }), failsWith("REQUEST_MALFORMED"));
+  }
+});
+
 test("a service name or trace that cannot be one is refused before it leaves", async () => {
   await using it = await bus();
   const client = await it.client();
