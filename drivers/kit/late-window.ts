@@ -72,23 +72,31 @@ export class LateWindow {
     );
   }
 
-  /** Looks for a late answer at the beginning of received bytes; one that is found is forgotten. */
+  /**
+   * Looks for a late answer at the beginning of received bytes. The oldest request it may answer is
+   * forgotten, so a younger one like it keeps its window; an exception has no length to tell by,
+   * so all requests it may answer keep theirs.
+   */
   claim(received: Uint8Array, nowMs: number): Claim {
     this.#unanswered = this.#unanswered.filter(({ knownUntilMs }) => knownUntilMs > nowMs);
     let isPartial = false;
+    let first: { entry: Unanswered; usedBytes: number; isAnswer: boolean } | undefined;
+    let newest: Unanswered | undefined;
     for (const entry of this.#unanswered) {
-      const { exchange, sentMs } = entry;
-      const { answerBytes } = exchange.signature;
+      const { answerBytes } = entry.exchange.signature;
       const isLonger = answerBytes > 0 && received.length > answerBytes;
       const part = isLonger ? received.subarray(0, answerBytes) : received;
-      const verdict = exchange.judge(part);
+      const verdict = entry.exchange.judge(part);
       if (verdict.is === "more") isPartial = true;
       if (verdict.is !== "answer" && verdict.is !== "exception") continue;
-      this.#unanswered = this.#unanswered.filter((other) => other !== entry);
-      this.noteSlow(nowMs - sentMs, nowMs);
-      return { is: "late", usedBytes: part.length };
+      first ??= { entry, usedBytes: part.length, isAnswer: verdict.is === "answer" };
+      newest = entry;
     }
-    return { is: isPartial ? "more" : "unknown" };
+    if (first === undefined || newest === undefined) return { is: isPartial ? "more" : "unknown" };
+    const { entry, usedBytes, isAnswer } = first;
+    if (isAnswer) this.#unanswered = this.#unanswered.filter((other) => other !== entry);
+    this.noteSlow(nowMs - newest.sentMs, nowMs);
+    return { is: "late", usedBytes };
   }
 
   /** An answer took this long. */

@@ -172,6 +172,24 @@ test("figures tell load, rate and turnaround of the last minute", () => {
   assert.equal(report.lastHour.length, 10);
 });
 
+test("a late exception frees no request, since it may belong to any of its unit and function", () => {
+  const window = new LateWindow(3);
+  const unanswered = (answerBytes: number) => ({
+    lane: "poll" as const,
+    signature: { unit: 1, function: 3, answerBytes },
+    frame: new Uint8Array(8),
+    judge: (bytes: Uint8Array) =>
+      bytes.length === 5
+        ? ({ is: "exception", exception: 4 } as const)
+        : ({ is: "wrong", fault: "long" } as const),
+  });
+  window.open(unanswered(25), 1000, 100);
+  window.open(unanswered(7), 1100, 100);
+  assert.equal(window.claim(new Uint8Array(5), 1250).is, "late");
+  assert.equal(window.clearAtMs({ unit: 1, function: 3, answerBytes: 25 }), 1300);
+  assert.equal(window.clearAtMs({ unit: 1, function: 3, answerBytes: 7 }), 1400);
+});
+
 test("the late window grows with the slowest answer seen", () => {
   const window = new LateWindow(3);
   const signature = { unit: 1, function: 3, answerBytes: 7 };
