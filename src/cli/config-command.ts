@@ -23,12 +23,19 @@ export async function runConfigCheck(invocation: Invocation): Promise<number> {
     return 0;
   } catch (error) {
     if (!hasCode(error, "CONFIG_INVALID")) throw error;
-    const flaws = (error.detail.flaws ?? []) as readonly ConfigFlaw[];
+    const found = (error.detail.flaws ?? []) as readonly ConfigFlaw[];
+    const flaws = [...found].sort(byPlace);
     out.result(errorDocument(error), () => flaws.map(describeFlaw).join("\n"));
     const count = flaws.length === 1 ? "1 flaw" : `${flaws.length} flaws`;
     out.talk(`${file} has ${count}`);
     return error.exit;
   }
+}
+
+/** In the order of the file; what has no line comes last. */
+function byPlace(a: ConfigFlaw, b: ConfigFlaw): number {
+  const last = Number.MAX_SAFE_INTEGER;
+  return (a.line ?? last) - (b.line ?? last) || (a.column ?? 0) - (b.column ?? 0);
 }
 
 function read({ io }: Invocation, file: string): string {

@@ -41,14 +41,14 @@ interface ConfiguredFacts {
 }
 
 /** Name, site and lines by configuration; a flaw in it is a reason, not the end. */
-async function readFacts({ env, exists }: CliIo): Promise<ConfiguredFacts> {
+async function readFacts({ env, exists, readFile }: CliIo): Promise<ConfiguredFacts> {
   const file = findPaths(env).config;
   const isConfigured =
     exists(file) || Object.keys(env).some((name) => /^PLANTD_[A-Z]+_/.test(name));
   if (!isConfigured) return { gateway: "gateway", site: "", lines: [], local: [] };
-  const { loadConfig } = await import("../config/config.ts");
+  const { parseConfig } = await import("../config/config.ts");
   try {
-    const config = loadConfig({ env, ...(exists(file) ? { file } : {}) });
+    const config = parseConfig(exists(file) ? readFile(file) : "", { env, file });
     const { name, site } = config.gateway;
     return { gateway: name, site, lines: Object.keys(config.lines), local: [] };
   } catch (error) {

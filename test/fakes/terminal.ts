@@ -1,0 +1,62 @@
+// A world for `plant` in memory: what it prints is kept, what it reads is given.
+// It must not know any command.
+import type { CliIo } from "../../src/cli/cli.ts";
+import type { Client } from "../../src/client/client.ts";
+import type { Clock } from "../../src/util/clock.ts";
+
+export interface FakeTerminal {
+  readonly io: CliIo;
+  /** All of standard output and standard error so far. */
+  readonly printed: { out: string; err: string };
+  /** Interrupts, as Ctrl-C does. */
+  interrupt(): void;
+}
+
+export interface TerminalOptions {
+  readonly clock: Clock;
+  readonly client?: Client;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+  /** Answers to questions without echo; none when there is no terminal to ask. */
+  readonly secrets?: string[];
+  readonly isTerminal?: boolean;
+}
+
+export function fakeTerminal(options: TerminalOptions): FakeTerminal {
+  const printed = { out: "", err: "" };
+  const stop = new AbortController();
+  const { files = {}, isTerminal = false, client } = options;
+  const stream = (name: "out" | "err") => ({
+    write(text: string) {
+      printed[name] += text;
+    },
+    isTerminal,
+    columns: 120,
+  });
+  return {
+    printed,
+    interrupt: () => stop.abort(),
+    io: {
+      stdout: stream("out"),
+      stderr: stream("err"),
+      env: { PLANTD_DATA_DIR: "/data", ...options.env },
+      clock: options.clock,
+      version: "9.9.9",
+      signal: stop.signal,
+      timeZone: "UTC",
+      async connect() {
+        if (client === undefined) throw new Error("no client in this test");
+        return client;
+      },
+      exists: (path) => path in files || (path.endsWith(".sock") && client !== undefined),
+      readFile(path) {
+        const text = files[path];
+        if (text === undefined) throw Object.assign(new Error(path), { code: "ENOENT" });
+        return text;
+      },
+      readStdin: async () => options.stdin ?? "",
+      askSecret: async () => options.secrets?.shift(),
+    },
+  };
+}

@@ -1,0 +1,477 @@
+// `plant` in memory: what each command line prints, calls and exits with, and each way it fails.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cliReference, runCli } from "../../../src/cli/cli.ts";
+import type { Client } from "../../../src/client/client.ts";
+import { PlantError } from "../../../src/util/errors.ts";
+import { fakeClock } from "../../fakes/clock.ts";
+import { type FakeParts, fakeParts, now, pointOf } from "../../fakes/plant-parts.ts";
+import { fakeTerminal, type TerminalOptions } from "../../fakes/terminal.ts";
+
+interface Result {
+  readonly exit: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function plant(
+  words: readonly string[],
+  parts: FakeParts = fakeParts(),
+  options: Partial<TerminalOptions> = {},
+): Promise<Result> {
+  const client = parts.bus.client();
+  const terminal = fakeTerminal({ clock: fakeClock(now), client, ...options });
+  const exit = await runCli(words, terminal.io);
+  return { exit, ...terminal.printed };
+}
+
+test("plant alone is the status screen, with exit 0 when all is well", async () => {
+  const { exit, out, err } = await plant([]);
+  assert.equal(exit, 0);
+  assert.equal(err, "");
+  const lines = out.split("\n");
+  assert.match(
+    lines[0] ?? "",
+    /^● gateway {2}OK {2}all 2 devices answer · link up · 0 waiting +15:32:07 UTC$/,
+  );
+  assert.match(out, /BUS +SETTINGS +STATE +DEVICES +OK\/MIN +TIMEOUT +CRC +LOAD/);
+  assert.match(out, /rs485-1 +9600 8E1 +open +2\/2 +238 +12 +0 +41 % +38 \/ 122 ms +████████*▃▃▃/);
+  assert.match(out, /LINK {4}connected 3 d 4 h {2}mqtts:\/\/hub\.example:8883 {2}last ack 1 s ago/);
+  assert.match(out, /OUTBOX {2}0 waiting/);
+  assert.match(out, /BOX {5}plantd-edge 9\.9\.9/);
+});
+
+test("a fault shows why and what next, and exits 1", async () => {
+  const parts = fakeParts();
+  parts.driverStatus.devices[1]!.state = "silent";
+  const { exit, out } = await plant(["status"], parts);
+  assert.equal(exit, 1);
+  assert.match(out, /^▲ gateway {2}DEGRADED/);
+  assert.match(out, /why {3}meter-2 \(rs485-1 unit 17\) no answer.* DEVICE_SILENT/);
+  assert.match(out, /next {2}plant explain DEVICE_SILENT/);
+});
+
+test("name and site come from the configuration, and its flaws are a reason", async () => {
+  const files = { "/data/plantd.yaml": "gateway:\n  name: gw-7\n  site: Weir\n" };
+  assert.match((await plant([], fakeParts(), { files })).out, /^● gw-7 .*Weir/);
+  const wrong = { "/data/plantd.yaml": "gatway: {}\n" };
+  const { exit, out } = await plant([], fakeParts(), { files: wrong });
+  assert.equal(exit, 1);
+  assert.match(out, /CONFIG_INVALID/);
+});
+
+test("the broker away: the screen still comes, with exit 7 and the next step", async () => {
+  const terminal = fakeTerminal({ clock: fakeClock(now) });
+  assert.equal(await runCli([], terminal.io), 7);
+  assert.match(terminal.printed.out, /■ gateway {2}FAULT {2}broker down/);
+  assert.match(terminal.printed.out, /next {2}plantd run/);
+});
+
+/** A client whose broker never answers. */
+function deaf(code: "TIME_RAN_OUT" | "BROKER_UNREACHABLE"): Client {
+  const fail = () => Promise.reject(new PlantError(code, {}));
+  return { ...fakeParts().bus.client(), request: fail, call: fail };
+}
+
+for (const code of ["TIME_RAN_OUT", "BROKER_UNREACHABLE"] as const) {
+  test(`a broker that says nothing (${code}) is daemon gone`, async () => {
+    const { exit, err, out } = await plant(["values"], fakeParts(), { client: deaf(code) });
+    assert.equal(exit, 7);
+    assert.equal(out, "");
+    assert.match(err, /BROKER_UNREACHABLE/);
+    assert.match(err, /next {4}plantd run/);
+  });
+}
+
+interface Row {
+  readonly words: readonly string[];
+  readonly exit?: number;
+  readonly out?: RegExp;
+  readonly err?: RegExp;
+  /** Operation and arguments of the last call. */
+  readonly call?: readonly [string, unknown];
+  readonly options?: Partial<TerminalOptions>;
+  readonly given?: (parts: FakeParts) => void;
+}
+
+const written = { device: "meter-1", point: "limit", value: 5 };
+const secretFile = { files: { "/key": "swordfish\nmore\n" } };
+
+const rows: Readonly<Record<string, Row>> = {
+  "values of all": { words: ["values"], out: /meter-1\/voltage +230\.2 {2}V +good +1 s\n/ },
+  "values of a device": {
+    words: ["values", "meter-2"],
+    out: /meter-2\/voltage +– {2}V +bad: no-ans/,
+  },
+  "values of a point": { words: ["values", "meter-1/relay"], out: /^POINT.*\n.*relay +on +good/ },
+  "values that are not good": { words: ["values", "--stale"], out: /^POINT.*\nmeter-2.*\n$/ },
+  "an unknown device": { words: ["values", "metre"], exit: 3, err: /DEVICE_UNKNOWN/ },
+  "an unknown point": { words: ["values", "meter-1/x"], exit: 3, err: /POINT_UNKNOWN/ },
+  "set a number": {
+    words: ["set", "meter-1/limit", "5"],
+    call: ["write", written],
+    out: /set to 5, was 1, reads 2/,
+  },
+  "set a negative number": {
+    words: ["set", "meter-1/limit", "-5"],
+    call: ["write", { ...written, value: -5 }],
+  },
+  "set with a guard": {
+    words: ["set", "meter-1/limit", "5", "--expect", "4", "--verify"],
+    call: ["write", { ...written, expect: 4, verify: true }],
+  },
+  "set a word": {
+    words: ["set", "meter-1/limit", "on"],
+    call: ["write", { ...written, value: true }],
+  },
+  "set a large integer keeps every digit": {
+    words: ["set", "meter-1/limit", "18446744073709551615"],
+    call: ["write", { ...written, value: "18446744073709551615" }],
+  },
+  "set that failed": {
+    words: ["set", "meter-1/limit", "5"],
+    given: ({ driver }) => {
+      driver.write = () => ({ result: "failed" });
+    },
+    exit: 5,
+    err: /WRITE_FAILED[\s\S]*plant values meter-1\/limit/,
+  },
+  "set whose end is not known": {
+    words: ["set", "meter-1/limit", "5"],
+    given: ({ driver }) => {
+      driver.write = () => ({ result: "unknown" });
+    },
+    exit: 4,
+    err: /WRITE_UNKNOWN/,
+  },
+  "set that the driver explains": {
+    words: ["set", "meter-1/limit", "5"],
+    given: ({ driver }) => {
+      driver.write = () => ({ result: "failed", code: "POINT_READ_ONLY" });
+    },
+    err: /POINT_READ_ONLY/,
+    exit: 8,
+  },
+  "set on no device": { words: ["set", "nobody/x", "5"], exit: 3, err: /DEVICE_UNKNOWN/ },
+  "set without a point": { words: ["set", "meter-1", "5"], exit: 2, err: /DEVICE\/POINT/ },
+  "set without a value": { words: ["set", "meter-1/x"], exit: 2, err: /missing required argument/ },
+  "state get": {
+    words: ["state", "get", "device/meter-1", "voltage"],
+    out: /value +230\.2 V[\s\S]*time +2025-11-21 15:32:06[\s\S]*source +driver\.rs485-1/,
+  },
+  "state list": { words: ["state", "list", "device/meter-1", "--prefix", "vol"], out: /voltage/ },
+  "state delete wants consent": { words: ["state", "delete", "s", "k"], exit: 12, err: /--yes/ },
+  "state delete": {
+    words: ["state", "delete", "s", "k", "--yes"],
+    call: ["delete", { service: "s", key: "k" }],
+  },
+  "state create-scope": {
+    words: ["state", "create-scope", "org.x"],
+    call: ["create-scope", { service: "org.x" }],
+  },
+  "state delete-scope wants consent": { words: ["state", "delete-scope", "s"], exit: 12 },
+  "state list-scopes": {
+    words: ["state", "list-scopes"],
+    out: /^device\/meter-1\ndevice\/meter-2\n$/,
+  },
+  outbox: {
+    words: ["outbox"],
+    out: /^0 waiting · link up\nSTREAM +WAITING[\s\S]*state +0 +– +5\u202f000/,
+  },
+  "outbox pause": { words: ["outbox", "pause"], call: ["pause", {}], out: /plant outbox resume/ },
+  "outbox resume": { words: ["outbox", "resume"], call: ["resume", {}] },
+  enroll: {
+    words: ["enroll", "https://hub.example", "ABCD"],
+    call: ["enroll", { url: "https://hub.example", code: "ABCD" }],
+    out: /enrolled as gw-0417 at hub/,
+  },
+  "enroll with the code from standard input": {
+    words: ["enroll", "https://hub.example", "-"],
+    options: { stdin: "WXYZ\n" },
+    call: ["enroll", { url: "https://hub.example", code: "WXYZ" }],
+  },
+  "enroll at no address": { words: ["enroll", "hub", "ABCD"], exit: 2, err: /not an address/ },
+  "enroll without a code": { words: ["enroll", "https://h", "-"], exit: 2, err: /empty/ },
+  "enroll refused": {
+    words: ["enroll", "https://h", "ABCD"],
+    given: ({ sync }) => {
+      sync.enroll = () => {
+        throw new PlantError("ENROL_REFUSED", { reason: "used" });
+      };
+    },
+    exit: 8,
+    err: /ENROL_REFUSED/,
+  },
+  "backup create by terminal": {
+    words: ["backup", "create"],
+    options: { secrets: ["swordfish", "swordfish"] },
+    call: ["backup-create", { passphrase: "swordfish" }],
+    out: /^\/data\/backups\/new\.plb\n$/,
+    err: /500 B of 1\.0 kB …/,
+  },
+  "backup create by file": {
+    words: ["backup", "create", "--passphrase-file", "/key"],
+    options: secretFile,
+    call: ["backup-create", { passphrase: "swordfish" }],
+  },
+  "backup create, typed wrongly": {
+    words: ["backup", "create"],
+    options: { secrets: ["swordfish", "swordfsh"] },
+    exit: 2,
+    err: /differ/,
+  },
+  "backup create without a terminal": {
+    words: ["backup", "create"],
+    exit: 2,
+    err: /PASSPHRASE_MISS/,
+  },
+  "backup create, file missing": {
+    words: ["backup", "create", "--passphrase-file", "/none"],
+    exit: 2,
+    err: /FILE_UNREADABLE/,
+  },
+  "a passphrase is no argument": { words: ["backup", "create", "swordfish"], exit: 2 },
+  "backup restore wants consent": { words: ["backup", "restore", "/b"], exit: 12 },
+  "backup restore": {
+    words: ["backup", "restore", "/b", "--yes", "--passphrase-file", "/key"],
+    options: secretFile,
+    call: ["backup-restore", { path: "/b", passphrase: "swordfish" }],
+    out: /epoch e{32}/,
+  },
+  "backup list": { words: ["backup", "list"], out: /2025-11-21 15:32:07 +1\.0 kB +\/data\/a\.plb/ },
+  log: {
+    words: ["log", "--errors", "--since", "1h"],
+    out: /error +plantd-sync +the link was lost/,
+  },
+  "log since nonsense": {
+    words: ["log", "--since", "soon"],
+    exit: 2,
+    err: /--since is a duration/,
+  },
+  "log with no lines": { words: ["log", "--lines", "0"], exit: 2, err: /--lines is a number/ },
+  echo: { words: ["echo", "hallo"], out: /^hallo {2}\(\d/ },
+  version: { words: ["version"], out: /^plantd-edge 9\.9\.9 {2}node / },
+  "explain a code": { words: ["explain", "device_silent"], out: /^DEVICE_SILENT\n {2}means/ },
+  "explain all": { words: ["explain"], out: /BROKER_UNREACHABLE +The broker/ },
+  "explain nothing known": { words: ["explain", "WHAT"], exit: 3, err: /There is no code WHAT/ },
+  "config check of nothing": { words: ["config", "check"], out: /all defaults · 0 lines/ },
+  "config check of a file that is not there": {
+    words: ["config", "check", "/no"],
+    exit: 9,
+    err: /CONFIG_UNREADABLE/,
+  },
+  "config check finds every flaw": {
+    words: ["config", "check", "/c.yaml"],
+    options: { files: { "/c.yaml": "http:\n  prot: 1\n  port: 70000\n" } },
+    exit: 9,
+    out: /\/c\.yaml:2:3 http\.prot.*\n\/c\.yaml:3:3 http\.port/,
+    err: /2 flaws/,
+  },
+  help: { words: ["--help"], out: /Usage: plant \[command\]/ },
+  "help of a command": { words: ["set", "--help"], out: /--expect <value>/ },
+  "a group alone shows its commands": { words: ["state"], out: /create-scope/ },
+  "an unknown command": { words: ["statsu"], exit: 2, err: /Did you mean status/ },
+  "an unknown flag": { words: ["status", "--jsn"], exit: 2, err: /unknown option/ },
+  "too many arguments": { words: ["status", "now"], exit: 2 },
+  "a timeout that is no duration": {
+    words: ["--timeout", "x", "values"],
+    exit: 2,
+    err: /--timeout/,
+  },
+  "what cannot be watched": { words: ["set", "a/b", "1", "--watch"], exit: 2, err: /watched/ },
+};
+
+for (const [name, row] of Object.entries(rows)) {
+  test(`plant: ${name}`, async () => {
+    const parts = fakeParts();
+    row.given?.(parts);
+    const { exit, out, err } = await plant(row.words, parts, row.options);
+    assert.equal(exit, row.exit ?? 0, `${out}\n${err}`);
+    if (row.out !== undefined) assert.match(out, row.out);
+    if (row.err !== undefined) assert.match(err, row.err);
+    if ((row.exit ?? 0) !== 0 && row.out === undefined) assert.equal(out, "", "errors are no data");
+    if (row.call !== undefined) {
+      const last = parts.bus.calls.at(-1);
+      assert.deepEqual([last?.operation, last?.args], row.call);
+    }
+  });
+}
+
+for (const [name, row] of Object.entries(rows)) {
+  if (/help|group/.test(name)) continue;
+  test(`plant --json: ${name}`, async () => {
+    const parts = fakeParts();
+    row.given?.(parts);
+    const { exit, out } = await plant([...row.words, "--json"], parts, {
+      ...row.options,
+      ...(row.options?.secrets && { secrets: secretsAgain(name) }),
+    });
+    assert.equal(exit, row.exit ?? 0, out);
+    const document = JSON.parse(out);
+    const schema = exit === 0 ? /^plant\.[a-z]+\/1$/ : /^plant\.error\/1$/;
+    assert.match(document.schema, schema);
+    if (exit !== 0) assert.equal(document.exit, exit);
+  });
+}
+
+/** The first run has taken the answers out of the row. */
+function secretsAgain(name: string): string[] {
+  return name.includes("wrongly") ? ["swordfish", "swordfsh"] : ["swordfish", "swordfish"];
+}
+
+test("the error document keeps its fields", async () => {
+  const { out } = await plant(["values", "nobody", "--json"]);
+  const document = JSON.parse(out);
+  assert.deepEqual(Object.keys(document), [
+    "schema",
+    "code",
+    "message",
+    "causes",
+    "next",
+    "exit",
+    "retryable",
+    "detail",
+  ]);
+});
+
+test("the status document keeps its fields", async () => {
+  const { out } = await plant(["--json"]);
+  const shape = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.length === 0 ? [] : [shape(value[0])];
+    if (typeof value !== "object" || value === null) return value === null ? "null" : typeof value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, shape(inner)]));
+  };
+  const { box, ...rest } = shape(JSON.parse(out)) as Record<string, Record<string, unknown>>;
+  assert.deepEqual(Object.keys(box ?? {}).sort(), [
+    "clock",
+    "cores",
+    "disk",
+    "load",
+    "memory",
+    "node",
+    "store",
+    "uptimeMs",
+    "version",
+  ]);
+  assert.deepEqual(rest, {
+    schema: "string",
+    gateway: "string",
+    site: "string",
+    time: "number",
+    verdict: { state: "string", words: "string", why: [], next: "string" },
+    buses: [
+      {
+        line: "string",
+        kind: "string",
+        settings: "string",
+        state: "string",
+        reason: "null",
+        code: "null",
+        devicesOk: "number",
+        devicesTotal: "number",
+        okPerMinute: "number",
+        timeouts: "number",
+        crc: "number",
+        exceptions: "number",
+        late: "number",
+        loadPercent: "number",
+        turnaroundMs: { p50: "number", p99: "number" },
+        lastHour: ["number"],
+      },
+    ],
+    devices: [
+      {
+        name: "string",
+        line: "string",
+        profile: "string",
+        unit: "number",
+        state: "string",
+        code: "null",
+        since: "number",
+        lastGood: "number",
+        points: "number",
+      },
+    ],
+    link: {
+      state: "string",
+      enrolled: "boolean",
+      device: "string",
+      centre: "string",
+      mqtt: "string",
+      since: "number",
+      reason: "null",
+      lastAck: "number",
+    },
+    outbox: {
+      waiting: "number",
+      oldest: "null",
+      drainMs: "null",
+      streams: {
+        state: { head: "number", watermark: "number", waiting: "number" },
+        event: { head: "number", watermark: "number", waiting: "number" },
+      },
+    },
+    parts: [{ name: "string", state: "string", code: "null", words: "null" }],
+  });
+});
+
+test("colour is for terminals alone, and NO_COLOR takes it away", async () => {
+  const sequence = "\u001b[";
+  const terminal = { isTerminal: true };
+  assert.ok((await plant([], fakeParts(), terminal)).out.includes(sequence));
+  assert.ok(!(await plant([])).out.includes(sequence));
+  assert.ok(!(await plant(["--no-color"], fakeParts(), terminal)).out.includes(sequence));
+  const env = { NO_COLOR: "1" };
+  assert.ok(!(await plant([], fakeParts(), { ...terminal, env })).out.includes(sequence));
+});
+
+test("watching prints a line of JSON each time and ends when the time is over", async () => {
+  const clock = fakeClock(now);
+  const terminal = fakeTerminal({ clock, client: fakeParts().bus.client() });
+  const words = ["values", "meter-1", "--watch=2s", "--for", "5s", "--json"];
+  const over = runCli(words, terminal.io);
+  await clock.advance(6000);
+  assert.equal(await over, 0);
+  const lines = terminal.printed.out.trim().split("\n");
+  assert.equal(lines.length, 3);
+  for (const line of lines) assert.equal(JSON.parse(line).schema, "plant.values/1");
+});
+
+test("values --changed prints what changes, and Ctrl-C is exit 130", async () => {
+  const clock = fakeClock(now);
+  const parts = fakeParts();
+  const terminal = fakeTerminal({ clock, client: parts.bus.client() });
+  const over = runCli(["values", "meter-1", "--changed", "--json"], terminal.io);
+  await clock.advance(10);
+  parts.publish(pointOf("voltage", 231, { revision: 10 }));
+  parts.publish(pointOf("voltage", 9, { revision: 11, scope: "device/meter-2" }));
+  await clock.advance(10);
+  terminal.interrupt();
+  await clock.advance(10);
+  assert.equal(await over, 130);
+  const [first, ...rest] = terminal.printed.out.trim().split("\n{");
+  const point = JSON.parse(first ?? "");
+  assert.deepEqual(
+    [point.schema, point.scope, point.value],
+    ["plant.point/1", "device/meter-1", 231],
+  );
+  assert.equal(rest.length, 1, "only the error follows");
+});
+
+test("values --changed ends with 0 when its time is over", async () => {
+  const clock = fakeClock(now);
+  const parts = fakeParts();
+  const terminal = fakeTerminal({ clock, client: parts.bus.client() });
+  const over = runCli(["values", "--changed", "--for", "3s", "--quiet"], terminal.io);
+  await clock.advance(4000);
+  assert.equal(await over, 0);
+  assert.deepEqual(terminal.printed, { out: "", err: "" });
+});
+
+test("the reference names every command once, and no secret on a command line", () => {
+  const text = cliReference();
+  const names = [...text.matchAll(/^### `plant ([^`]+)`/gm)].map((match) => match[1]);
+  assert.equal(new Set(names).size, names.length);
+  assert.ok(names.length >= 20);
+  assert.ok(!/--pass(word|phrase) /.test(text));
+});
