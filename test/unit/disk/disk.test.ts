@@ -1,0 +1,107 @@
+// The disk: atomic commits, ranges both ways, one owner, a bounded room that can be emptied again.
+// It must not know what is stored.
+import assert from "node:assert/strict";
+import { readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { openDisk, writesMax } from "../../../src/disk/disk.ts";
+import { hasCode } from "../../../src/util/errors.ts";
+import { temporaryFolder } from "../../fakes/store.ts";
+
+const bytes = (text: string) => Buffer.from(text);
+const put = (key: string, value = "v") => ({ table: "t", key: bytes(key), value: bytes(value) });
+const roomBytes = 4 * 1_048_576;
+
+test("a commit is there after reopening, all tables of it", async () => {
+  using folder = temporaryFolder();
+  {
+    await using disk = await openDisk({ folder: folder.path, roomBytes });
+    await disk.commit([put("a", "1"), { table: "u", key: bytes("b"), value: bytes("2") }]);
+    await disk.commit([{ table: "t", key: bytes("absent") }]);
+  }
+  await using disk = await openDisk({ folder: folder.path, roomBytes });
+  assert.equal(Buffer.from(disk.get("t", bytes("a"))!).toString(), "1");
+  assert.equal(Buffer.from(disk.get("u", bytes("b"))!).toString(), "2");
+  assert.equal(disk.get("t", bytes("x")), undefined);
+});
+
+const ranges: Record<string, [object, string]> = {
+  everything: [{}, "abcde"],
+  "from included, to excluded": [{ from: bytes("b"), to: bytes("d") }, "bc"],
+  downwards: [{ reverse: true }, "edcba"],
+  "downwards between": [{ from: bytes("b"), to: bytes("d"), reverse: true }, "cb"],
+  "downwards between absent keys": [{ from: bytes("aa"), to: bytes("cc"), reverse: true }, "cb"],
+  limited: [{ limit: 2 }, "ab"],
+  "downwards, limited": [{ to: bytes("d"), reverse: true, limit: 1 }, "c"],
+  "none wanted": [{ limit: 0 }, ""],
+  "nothing between": [{ from: bytes("x") }, ""],
+};
+
+test("a range is in key order, from included and to excluded, both ways", async () => {
+  using folder = temporaryFolder();
+  await using disk = await openDisk({ folder: folder.path, roomBytes });
+  await disk.commit([..."ecabd"].map((key) => put(key)));
+  for (const [name, [options, expected]] of Object.entries(ranges)) {
+    const keys = [...disk.range("t", options)].map(({ key }) => Buffer.from(key).toString());
+    assert.equal(keys.join(""), expected, name);
+  }
+});
+
+test("a folder has one owner at a time", async () => {
+  using folder = temporaryFolder();
+  const disk = await openDisk({ folder: folder.path, roomBytes });
+  await assert.rejects(openDisk({ folder: folder.path, roomBytes }), (error) =>
+    hasCode(error, "STORE_LOCKED"),
+  );
+  await disk[Symbol.asyncDispose]();
+  await disk[Symbol.asyncDispose]();
+  await assert.rejects(disk.commit([put("a")]), (error) => hasCode(error, "STORE_CLOSED"));
+  await using again = await openDisk({ folder: folder.path, roomBytes });
+  await again.commit([put("a")]);
+});
+
+test("what does not fit is refused whole, and there is room again after removing", async () => {
+  using folder = temporaryFolder();
+  await using disk = await openDisk({ folder: folder.path, roomBytes });
+  const big = "x".repeat(100_000);
+  const full = (error: unknown) => hasCode(error, "STORE_FULL");
+  for (let round = 0; round < 3; round += 1) {
+    let count = 0;
+    await assert.rejects(async () => {
+      for (; count < 100; count += 1) {
+        await disk.commit([put(`k${count}`, big), put(`s${round}.${count}`, "small")]);
+      }
+    }, full);
+    assert.ok(count > 25, `${count} fitted`);
+    assert.equal(disk.get("t", bytes(`s${round}.${count}`)), undefined);
+    assert.equal(disk.get("t", bytes(`k${count - 1}`))?.length, big.length);
+    for (let at = 0; at < count; at += 1) await disk.commit([{ table: "t", key: bytes(`k${at}`) }]);
+  }
+  assert.ok(statSync(join(folder.path, "data.mdb")).size < roomBytes * 1.5);
+});
+
+test("a commit of too many writes, or with a key of no or too many bytes, is refused", async () => {
+  using folder = temporaryFolder();
+  await using disk = await openDisk({ folder: folder.path, roomBytes });
+  const at = (count: number) => Array.from({ length: count }, (_, index) => put(`k${index}`));
+  const limited = (error: unknown) => hasCode(error, "LIMIT_REACHED");
+  await disk.commit(at(writesMax));
+  await assert.rejects(disk.commit(at(writesMax + 1)), limited);
+  await disk.commit([put("k".repeat(1900))]);
+  await assert.rejects(disk.commit([put("a"), put("k".repeat(1901))]), limited);
+  await assert.rejects(disk.commit([put("")]), limited);
+  assert.equal(disk.get("t", bytes("a")), undefined);
+});
+
+test("a backup is a database of its own and leaves no other file", async () => {
+  using folder = temporaryFolder();
+  await using disk = await openDisk({ folder: join(folder.path, "a"), roomBytes });
+  await disk.commit([put("a", "1")]);
+  const { mkdirSync } = await import("node:fs");
+  mkdirSync(join(folder.path, "b"));
+  const size = await disk.backup(join(folder.path, "b", "data.mdb"));
+  assert.ok(size > 0);
+  assert.deepEqual(readdirSync(join(folder.path, "b")), ["data.mdb"]);
+  await using copy = await openDisk({ folder: join(folder.path, "b"), roomBytes });
+  assert.equal(Buffer.from(copy.get("t", bytes("a"))!).toString(), "1");
+});

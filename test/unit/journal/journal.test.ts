@@ -1,0 +1,288 @@
+// The journal: block bytes, epochs, group commits, trimming, damage, and random histories against
+// a model. It must not know what records mean.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { openDisk } from "../../../src/disk/disk.ts";
+import { decodeBlock, encodeBlock } from "../../../src/journal/block.ts";
+import type { AppendRequest, Journal } from "../../../src/journal/journal.ts";
+import { type Stream, streams } from "../../../src/journal/journal.ts";
+import { hasCode, type PlantError } from "../../../src/util/errors.ts";
+import { seededRandom } from "../../../src/util/random.ts";
+import { fakeClock } from "../../fakes/clock.ts";
+import { openTestJournal, temporaryFolder } from "../../fakes/store.ts";
+
+const head = {
+  stream: "event",
+  epoch: "0123456789abcdef".repeat(2),
+  first: 2 ** 40,
+  wallMs: 5,
+} as const;
+const settled = async () => {
+  for (let round = 0; round < 50; round += 1) await new Promise((done) => setImmediate(done));
+};
+const code = (name: PlantError["code"]) => (error: unknown) => hasCode(error, name);
+
+/** A request of `count` records that say `text`. */
+function request(text: string, count = 1, more: Partial<AppendRequest> = {}): AppendRequest {
+  const records = Array.from({ length: count }, (_, at) => ({
+    kind: "line",
+    text: `${text}${at}`,
+  }));
+  return { stream: "log", flush: "now", recordsMax: count, build: () => records, ...more };
+}
+
+function readAll(journal: Journal, stream: Stream, after = 0) {
+  const found: { sequence: number; text?: unknown; epoch: string }[] = [];
+  for (let at = after; at < journal.head(stream); ) {
+    const { records, last, epoch } = journal.read({ stream, after: at, limit: 7, bytesMax: 1e6 });
+    for (const record of records) found.push({ ...record, epoch });
+    at = last;
+  }
+  return found;
+}
+
+test("a block gives back what went in, byte for byte as ever", () => {
+  const bytes = encodeBlock(head, ['{"a":1}', '{"b":"ü\\n"}']);
+  assert.deepEqual(decodeBlock(bytes), {
+    head: { ...head, count: 2 },
+    texts: ['{"a":1}', '{"b":"ü\\n"}'],
+  });
+  assert.equal(
+    Buffer.from(bytes.subarray(4, 48)).toString("hex"),
+    `01010000000000020000000000000100000000004014000000000000${head.epoch}`,
+  );
+});
+
+const damages: Record<string, [PlantError["code"], (bytes: Buffer) => Buffer]> = {
+  "cut short": ["STORE_DAMAGED", (bytes) => bytes.subarray(0, 20)],
+  empty: ["STORE_DAMAGED", () => Buffer.alloc(0)],
+  "without its last byte": ["STORE_DAMAGED", (bytes) => bytes.subarray(0, -1)],
+  "with a flipped bit in its body": ["STORE_DAMAGED", (bytes) => flip(bytes, bytes.length - 2)],
+  "with a flipped bit in its sequence": ["STORE_DAMAGED", (bytes) => flip(bytes, 22)],
+  "with a flipped bit in its checksum": ["STORE_DAMAGED", (bytes) => flip(bytes, 0)],
+};
+function flip(bytes: Buffer, at: number): Buffer {
+  bytes[at]! ^= 4;
+  return bytes;
+}
+
+test("a damaged block is refused", () => {
+  for (const [name, [expected, damage]] of Object.entries(damages)) {
+    const bytes = damage(Buffer.from(encodeBlock(head, ['{"a":1}'])));
+    assert.throws(() => decodeBlock(bytes), code(expected), name);
+  }
+});
+
+test("a damaged block in the store is told when it is read, and counted", async () => {
+  using folder = temporaryFolder();
+  {
+    await using journal = await openTestJournal(folder.path);
+    await journal.append(request("a", 3));
+  }
+  {
+    await using disk = await openDisk({ folder: join(folder.path, "s"), roomBytes: 1e8 });
+    for (const { key, value } of [...disk.range("log")]) {
+      await disk.commit([{ table: "log", key, value: flip(Buffer.from(value), 60) }]);
+    }
+  }
+  await using journal = await openTestJournal(folder.path);
+  assert.throws(() => readAll(journal, "log"), code("STORE_DAMAGED"));
+  assert.equal(journal.stats().damagedReads, 1);
+});
+
+test("a store of a newer format is refused and its file stays as it is", async () => {
+  using folder = temporaryFolder();
+  const store = join(folder.path, "s");
+  {
+    await using disk = await openDisk({ folder: store, roomBytes: 1e7 });
+    const value = Buffer.from('{"version":2}');
+    await disk.commit([{ table: "meta", key: Buffer.from("format"), value }]);
+  }
+  const before = readFileSync(join(store, "data.mdb"));
+  await assert.rejects(openTestJournal(folder.path), code("STORE_FORMAT_NEWER"));
+  assert.ok(readFileSync(join(store, "data.mdb")).equals(before));
+});
+
+test("group requests wait for companions and share one commit; an urgent one takes them along", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  await using journal = await openTestJournal(folder.path, { flushMaxMs: 50 }, { clock });
+  const before = journal.stats().commits ?? 0;
+  const done: string[] = [];
+  const append = (name: string, flush: "now" | "group") =>
+    journal.append(request(name, 1, { flush })).then(() => done.push(name));
+  const all = [append("a", "group"), append("b", "group")];
+  await clock.advance(49);
+  assert.deepEqual(done, []);
+  await clock.advance(1);
+  await Promise.all(all);
+  assert.equal(journal.stats().commits, before + 1);
+  const more = [append("c", "group"), append("d", "now")];
+  await Promise.all(more);
+  assert.deepEqual(done, ["a", "b", "c", "d"]);
+  assert.equal(journal.stats().commits, before + 2);
+});
+
+test("a request refused while it is built leaves no gap and harms no other", async () => {
+  using folder = temporaryFolder();
+  await using journal = await openTestJournal(folder.path);
+  const wrong = request("x", 1, {
+    build: () => {
+      throw new RangeError("no");
+    },
+  });
+  const replies = await Promise.allSettled([
+    journal.append(request("a")),
+    journal.append(wrong),
+    journal.append(request("b")),
+  ]);
+  assert.deepEqual(
+    replies.map((reply) => (reply.status === "fulfilled" ? reply.value.first : "refused")),
+    [1, "refused", 2],
+  );
+});
+
+test("a full store refuses with a code, without a gap, and goes on when there is room", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  const options = { roomBytes: 3_000_000, keepMs: 0 };
+  await using journal = await openTestJournal(folder.path, options, { clock });
+  const big = "x".repeat(20_000);
+  let settledFalse = 0;
+  const settle = (isFlushed: boolean) => {
+    if (!isFlushed) settledFalse += 1;
+  };
+  await assert.rejects(async () => {
+    for (let at = 0; at < 500; at += 1) await journal.append(request(big, 5, { settle }));
+  }, code("STORE_FULL"));
+  assert.equal(settledFalse, 1);
+  const last = journal.head("log");
+  assert.ok(last >= 50, `${last} records fitted`);
+  await clock.advance(1);
+  assert.ok((await journal.trim()) > 0);
+  assert.equal((await journal.append(request("a"))).first, last + 1);
+});
+
+test("an epoch leaves the lineage when its last record is trimmed, never the newest", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  const epochs: string[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    await using journal = await openTestJournal(folder.path, { keepMs: 10 }, { clock });
+    epochs.push(journal.epoch);
+    await journal.append(request("a", 2));
+    await journal.position("sync");
+  }
+  await using journal = await openTestJournal(folder.path, { keepMs: 10 }, { clock });
+  epochs.push(journal.epoch);
+  await clock.advance(100);
+  assert.equal(await journal.trim(), 0);
+  await journal.ack("sync", "log", 5);
+  assert.equal(await journal.trim(), 2);
+  assert.deepEqual(
+    journal.lineage.map(({ epoch }) => epoch),
+    epochs.slice(2),
+  );
+  await journal.ack("sync", "log", 8);
+  assert.equal(await journal.trim(), 2);
+  assert.deepEqual(
+    journal.lineage.map(({ epoch }) => epoch),
+    epochs.slice(4),
+  );
+  assert.equal((await journal.append(request("b"))).first, 9);
+});
+
+test("nothing above the checkpoint goes, whoever acknowledged it", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  await using journal = await openTestJournal(folder.path, { keepMs: 0 }, { clock });
+  for (let at = 0; at < 3; at += 1) await journal.append(request("a", 1, { stream: "state" }));
+  await journal.ack("sync", "state", 3);
+  await clock.advance(10);
+  assert.equal(await journal.trim(), 0);
+  await journal.saveCheckpoint(new Map(), { sequence: 2, nextIndex: 1 });
+  assert.equal(await journal.trim(), 2);
+});
+
+/** Sequences per stream that a model expects, with the text of each record. */
+type Model = Map<Stream, string[]>;
+
+/** Draws a whole number below `top`. */
+const drawer = (seed: number) => {
+  const random = seededRandom(seed);
+  return (top: number) => Math.floor(random.unit() * top);
+};
+
+async function randomHistory(seed: number): Promise<void> {
+  const draw = drawer(seed);
+  using folder = temporaryFolder();
+  const model: Model = new Map(streams.map((stream) => [stream, []]));
+  const acknowledged = new Map<number, { first: number; last: number }>();
+  let number = 0;
+  let parent: string | null = null;
+  for (let opening = 0; opening < 5; opening += 1) {
+    await using journal = await openTestJournal(folder.path, { recordsPerCommitMax: 200 });
+    const newest = journal.lineage.at(-1)!;
+    assert.equal(newest.epoch, journal.epoch);
+    assert.equal(newest.parent, parent);
+    for (const stream of streams) assert.equal(newest.cuts[stream], model.get(stream)!.length);
+    parent = journal.epoch;
+    const flights: Promise<void>[] = [];
+    const steps = draw(25);
+    for (let step = 0; step < steps; step += 1) {
+      const isRepeat = number > 0 && draw(4) === 0;
+      const mine = isRepeat ? number : number + 1;
+      if (!isRepeat) number += 1;
+      const stream = isRepeat ? "state" : streams[draw(4)]!;
+      const texts = Array.from({ length: 1 + draw(30) }, (_, at) => `${mine}.${at}`);
+      const settle = (isFlushed: boolean) => {
+        if (isFlushed) model.get(stream)!.push(...texts);
+      };
+      const flight = journal.append({
+        stream,
+        source: { source: "a", run: "1", number: mine },
+        flush: draw(2) === 0 ? "now" : "group",
+        recordsMax: 30,
+        build: () => texts.map((text) => ({ text })),
+        settle,
+      });
+      flights.push(
+        flight.then(({ first, last }) => {
+          const before = acknowledged.get(mine);
+          assert.deepEqual({ first, last }, before ?? { first, last });
+          acknowledged.set(mine, { first, last });
+        }),
+      );
+      if (draw(5) === 0) await settled();
+    }
+    if (draw(2) === 0) await Promise.all(flights);
+    await journal[Symbol.asyncDispose]();
+    await Promise.all(flights);
+  }
+  await using journal = await openTestJournal(folder.path);
+  for (const stream of streams) {
+    const found = readAll(journal, stream);
+    assert.deepEqual(
+      found.map(({ text }) => text),
+      model.get(stream),
+    );
+    assert.deepEqual(
+      found.map(({ sequence }) => sequence),
+      found.map((_, at) => at + 1),
+    );
+  }
+}
+
+test("random histories with reopenings agree with a model, record for record", async () => {
+  const base = process.env.PLANTD_SEED ?? String(process.hrtime()[1]);
+  for (let round = 0; round < 8; round += 1) {
+    const seed = Number(base) + round;
+    try {
+      await randomHistory(seed);
+    } catch (error) {
+      throw new Error(`with PLANTD_SEED=${seed}`, { cause: error });
+    }
+  }
+});
