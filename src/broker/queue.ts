@@ -169,11 +169,26 @@ export function expireQueued(state: State, service: Service): void {
       service.nearestMs = Math.min(service.nearestMs, request.queueDueMs);
       continue;
     }
-    const { name, wasServed } = service;
-    if (wasServed) state.counters.expired += 1;
-    else state.counters.noService += 1;
-    refuse(state, request, wasServed ? "EXPIRED" : "NO_SERVICE", { service: name });
-    withdraw(state, request);
+    giveUp(state, request);
+  }
+}
+
+function giveUp(state: State, request: Request): void {
+  const { name, wasServed } = request.service;
+  if (wasServed) state.counters.expired += 1;
+  else state.counters.noService += 1;
+  refuse(state, request, wasServed ? "EXPIRED" : "NO_SERVICE", { service: name });
+  withdraw(state, request);
+}
+
+/** Makes room for a service that has a worker by giving up one that only has requests. */
+export function makeRoomForService(state: State): void {
+  if (state.services.size < state.settings.servicesMax) return;
+  for (const service of state.services.values()) {
+    if (service.workers.size > 0) continue;
+    for (const request of [...service.queues.values()].flat()) giveUp(state, request);
+    state.services.delete(service.name);
+    return;
   }
 }
 

@@ -10,6 +10,7 @@ import {
   enqueue,
   expireQueued,
   idOf,
+  makeRoomForService,
   pump,
   refuse,
   release,
@@ -293,7 +294,9 @@ function register(
     sendAway(state, input, dialect);
     return;
   }
-  const service = hasRoomForPeer(state) ? serviceNamed(state, name) : undefined;
+  const hasRoom = hasRoomForPeer(state);
+  if (hasRoom && !state.services.has(name)) makeRoomForService(state);
+  const service = hasRoom ? serviceNamed(state, name) : undefined;
   if (service === undefined) {
     state.counters.limited += 1;
     sendAway(state, input, dialect);

@@ -340,6 +340,15 @@ test("services are limited, but one that nobody uses makes room", () => {
   assert.deepEqual(ask("d", 1, "four"), []);
 });
 
+test("requests for services nobody offers do not keep a worker out", () => {
+  const { ready, ask, state } = bench();
+  for (const [at, name] of ["junk1", "junk2", "junk3"].entries()) ask("c", at, name);
+  const said = ready("w", "real");
+  assert.equal(codeOf(said), "NO_SERVICE");
+  assert.deepEqual(kinds(said), ["c:error", "w:heartbeat"]);
+  assert.deepEqual([state.queued, state.services.size], [2, 3]);
+});
+
 test("a message too large or of too many frames is refused with its size", () => {
   const { raw, headOf } = bench();
   const send = (body: Frames) =>
@@ -447,6 +456,41 @@ test("what is not MDP is dropped and counted", () => {
   assert.deepEqual(raw("x", []), []);
   assert.deepEqual(raw("x", [text("GET / HTTP/1.1")]), []);
   assert.equal(state.counters.malformed, 2);
+});
+
+test("whatever frames come from whomever, the broker goes on and forgets nobody else", () => {
+  const seed = 4711;
+  const random = seededRandom(seed);
+  const { raw, ready, ask, headOf } = bench();
+  ready("w");
+  const head = headOf(1, 50, 3);
+  const body = [text("x")];
+  const good: Frames[] = [
+    plant.encodeFromClient({ kind: "request", service: "echo", head, body }),
+    plant.encodeFromClient({ kind: "cancel", service: "echo", head }),
+    plant.encodeFromWorker({ kind: "ready", service: "other", concurrency: 9 }),
+    plant.encodeFromWorker({ kind: "final", service: "echo", head: headOf(101, 0), body }),
+    plant.encodeFromWorker({ kind: "error", service: "echo", head, error: text("no JSON") }),
+    rfc18.encodeFromClient({ kind: "request", service: "mmi.service", body }),
+    rfc18.encodeFromWorker({ kind: "final", client: Buffer.alloc(8, 1), body }),
+    rfc18.encodeFromWorker({ kind: "disconnect" }),
+  ];
+  for (let round = 0; round < 20_000; round += 1) {
+    const frames = good[Math.floor(random.unit() * good.length)]!.map((one) => Buffer.from(one));
+    const at = Math.floor(random.unit() * frames.length);
+    const choice = random.unit();
+    if (choice < 0.2) frames.splice(at, 1);
+    else if (choice < 0.4) frames.splice(at, 0, Buffer.from(random.bytes(random.unit() * 40)));
+    else if (choice < 0.6 && frames[at]!.length > 0) frames[at]![0]! ^= 1 << (round % 8);
+    const from = `bad${Math.floor(random.unit() * 3)}`;
+    assert.doesNotThrow(() => raw(from, frames), `seed ${seed}, round ${round}`);
+  }
+  for (const peer of ["bad0", "bad1", "bad2"]) {
+    raw(peer, rfc18.encodeFromWorker({ kind: "disconnect" }));
+  }
+  ready("v", "sound");
+  const sent = ask("c", 1, "sound");
+  assert.deepEqual(kinds(sent), ["v:request"]);
 });
 
 test("the broker looks often while requests wait, and seldom otherwise", () => {

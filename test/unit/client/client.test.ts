@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { type BrokerConfig, startBroker } from "../../../src/broker/broker.ts";
 import { startClient } from "../../../src/client/client.ts";
 import { parseConfig } from "../../../src/config/config.ts";
-import { plant } from "../../../src/mdp/mdp.ts";
+import { type Frames, plant } from "../../../src/mdp/mdp.ts";
 import type { Code } from "../../../src/util/catalogue.ts";
 import { watchDeadlines } from "../../../src/util/deadlines.ts";
 import { hasCode, PlantError } from "../../../src/util/errors.ts";
@@ -419,6 +419,52 @@ test("disposal of a client cancels what it asked", async () => {
   await assert.rejects(asked, failsWith("CANCELLED"));
   assert.equal(await client.ended, undefined);
   await assert.rejects(client.call("s", "forever", {}), failsWith("CANCELLED"));
+});
+
+test("rubbish from a broker ends neither client nor worker", async () => {
+  const clock = fakeClock();
+  const wire = fakeWire();
+  const lines: string[] = [];
+  const log = openLog({ service: "test", level: "warn", write: (line) => lines.push(line) });
+  const deps = { clock, log, random: seededRandom(5), transport: wire };
+  const head = { id: 1, remainingMs: 5000, trace: Buffer.alloc(16), flags: 0 };
+  const replies: Frames[] = [];
+  await using router = await wire.bindRouter({
+    listeners: [{ principal: "admin", endpoint }],
+    messageBytesMax: 1000,
+    framesMax: 10,
+    sendQueueMax: 10,
+    onGone: () => {},
+    onMessage: (peer, frames) => {
+      for (const bad of [[], [Buffer.from("no")], [Buffer.from("PLNC01"), Buffer.of(9)]]) {
+        router.send(peer, bad);
+      }
+      const isClient = String(frames[0]) === plant.clientHeader;
+      if (frames[1]?.[0] !== 1) replies.push(frames);
+      else if (isClient) {
+        const error = Buffer.from("not JSON");
+        const strange = { ...head, id: 77 };
+        router.send(
+          peer,
+          plant.encodeToClient({ kind: "final", service: "s", head: strange, body: [error] }),
+        );
+        router.send(peer, plant.encodeToClient({ kind: "error", service: "s", head, error }));
+      } else {
+        const body = [Buffer.from("hi")];
+        router.send(peer, plant.encodeToWorker({ kind: "cancel", service: "s", head }));
+        router.send(peer, plant.encodeToWorker({ kind: "request", service: "s", head, body }));
+      }
+    },
+  });
+  await using client = await startClient(deps, { endpoint });
+  const worker = await startWorker(deps, { endpoint, service: "s" }, { hi: () => "there" });
+  await assert.rejects(client.call("s", "x", {}), failsWith("REMOTE_FAILED"));
+  await clock.advance(10);
+  assert.match(String(replies[0]?.[4]), /there/);
+  assert.ok(lines.some((line) => line.includes("FRAME_MALFORMED")));
+  const closed = worker[Symbol.asyncDispose]();
+  await clock.advance(5000);
+  await closed;
 });
 
 test("deadlines are met in any order they are set, with one sleeper", async () => {
