@@ -101,6 +101,7 @@ function metricsOf(deps: FacadeDeps): string {
     ...state.counters,
     commits: intake.counters.commits,
     commits_failed: intake.counters.commitsFailed,
+    defects: intake.counters.defects,
     answers_lost: intake.counters.answersLost,
     messages_dropped: deps.dropped(),
     enrolments: enrolment.counters.enrolled,

@@ -39,7 +39,13 @@ export interface IntakeDeps {
 export interface Intake extends Running {
   /** Takes a message; resolves at once while there is room, else when there is again. */
   take(topic: string, payload: Uint8Array): Promise<void> | void;
-  readonly counters: { commits: number; commitsFailed: number; answersLost: number };
+  readonly counters: {
+    commits: number;
+    commitsFailed: number;
+    answersLost: number;
+    /** Messages dropped by a defect of this version. */
+    defects: number;
+  };
 }
 
 interface Message {
@@ -50,7 +56,7 @@ interface Message {
 export function startIntake(deps: IntakeDeps): Intake {
   const { clock, log, state } = deps;
   const queue: Message[] = [];
-  const counters = { commits: 0, commitsFailed: 0, answersLost: 0 };
+  const counters = { commits: 0, commitsFailed: 0, answersLost: 0, defects: 0 };
   const stop = new AbortController();
   let waitingBytes = 0;
   let wake = new AbortController();
@@ -59,7 +65,7 @@ export function startIntake(deps: IntakeDeps): Intake {
 
   /** One commit's worth of messages; then the answers. */
   async function round(): Promise<void> {
-    const group = new Group(deps);
+    const group = new Group({ ...deps, counters });
     let bytes = 0;
     while (!group.isFull && bytes < bytesPerCommitMax) {
       const message = queue.shift();
@@ -79,7 +85,7 @@ export function startIntake(deps: IntakeDeps): Intake {
     if (await finish(group)) return;
     // The commit failed: each message alone, so that none holds up the others.
     for (const message of group.messages) {
-      const alone = new Group(deps);
+      const alone = new Group({ ...deps, counters });
       alone.add({ kind: "message", ...message, now: deps.now() }, message);
       await finish(alone);
     }
@@ -140,14 +146,16 @@ export function startIntake(deps: IntakeDeps): Intake {
   };
 }
 
+type GroupDeps = IntakeDeps & { readonly counters: Intake["counters"] };
+
 /** What goes into one commit, and what is sent after it. */
 class Group {
   readonly messages: Message[] = [];
   readonly devices = new Set<string>();
   readonly sends = new Map<string, Extract<IngestEffect, { kind: "send" }>>();
-  private readonly deps: IntakeDeps;
+  private readonly deps: GroupDeps;
 
-  constructor(deps: IntakeDeps) {
+  constructor(deps: GroupDeps) {
     this.deps = deps;
   }
 
@@ -161,12 +169,25 @@ class Group {
       this.devices.add(place.device);
     }
     if (message !== undefined) this.messages.push(message);
-    for (const effect of ingestStep(this.deps.state, input)) {
+    for (const effect of this.step(input, place?.device)) {
       if (effect.kind === "send") this.sends.set(effect.slot, effect);
       else for (const { key, value } of effect.changes) this.deps.pending.set(key, value);
     }
     if (place !== undefined && this.deps.state.devices.has(place.device)) {
       this.devices.add(place.device);
+    }
+  }
+
+  /** A message that trips over a defect of ours is dropped alone: it must not stop the others. */
+  private step(input: IngestInput, device: string | undefined): IngestEffect[] {
+    const { state, log, counters } = this.deps;
+    try {
+      return ingestStep(state, input);
+    } catch (error) {
+      counters.defects += 1;
+      log.error("a message was not understood by a defect", { device, error: asError(error) });
+      if (device !== undefined) forgetDevice(state, device);
+      return [];
     }
   }
 

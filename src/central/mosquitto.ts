@@ -25,6 +25,7 @@ interface MosquittoSettings {
 const packetBytesMax = 4_194_304;
 /** Messages kept for a peer that is away; the gateway keeps its own backlog, so few are enough. */
 const queuedMessagesMax = 1000;
+const queuedBytesMax = 67_108_864;
 /** Messages on their way to one peer: the Receive Maximum gateways see. */
 const inflightMessagesMax = 64;
 
@@ -49,6 +50,7 @@ function mosquittoConfig(settings: MosquittoSettings): string {
     `max_packet_size ${packetBytesMax}`,
     `max_inflight_messages ${inflightMessagesMax}`,
     `max_queued_messages ${queuedMessagesMax}`,
+    `max_queued_bytes ${queuedBytesMax}`,
     "max_keepalive 300",
     "",
     `listener ${settings.port} ${settings.host}`,

@@ -283,7 +283,7 @@ export const catalogue = {
     missing,
     "The centre knows no gateway {device}",
     ["the name is misspelt", "it was created at another centre"],
-    "plantd central list",
+    "plantd central add {device}",
   ),
   CENTRE_PORT_UNUSABLE: entry(
     portUnusable,

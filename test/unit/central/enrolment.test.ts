@@ -85,7 +85,7 @@ function openDesk(): Desk {
     clock,
     state: bench.state,
     enrolment,
-    intake: { counters: { commits: 0, commitsFailed: 0, answersLost: 0 } },
+    intake: { counters: { commits: 0, commitsFailed: 0, answersLost: 0, defects: 0 } },
     keySet,
     version: "1.2.3",
     link: () => ({ status: "up", window: 8 }),
