@@ -54,6 +54,8 @@ export interface Worker {
   readonly active: Map<number, Request>;
   heardMs: number;
   saidMs: number;
+  /** Silent for too long at the last look; its messages may still wait to be read. */
+  isSuspect: boolean;
 }
 
 export interface Service {

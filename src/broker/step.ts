@@ -72,7 +72,10 @@ function receive(state: State, input: Message): void {
   const { peer, frames } = input;
   state.counters.messages += 1;
   const worker = state.workers.get(peer);
-  if (worker !== undefined) worker.heardMs = state.nowMs;
+  if (worker !== undefined) {
+    worker.heardMs = state.nowMs;
+    worker.isSuspect = false;
+  }
   try {
     const heard = decodeFromPeer(frames);
     if (heard.dialect === "plant") {
@@ -312,6 +315,7 @@ function register(
     active: new Map(),
     heardMs: nowMs,
     saidMs: nowMs,
+    isSuspect: false,
   };
   state.workers.set(peer, worker);
   service.workers.add(worker);
@@ -402,11 +406,13 @@ function tick(state: State): void {
   state.watchMs = state.nowMs + heartbeatMs / 4;
   for (const worker of [...state.workers.values()]) {
     const allowedMs = worker.active.size > 0 ? Math.max(busyTimeoutMs, livenessMs) : livenessMs;
-    if (state.nowMs - worker.heardMs >= allowedMs) {
+    const isSilent = state.nowMs - worker.heardMs >= allowedMs;
+    if (isSilent && worker.isSuspect) {
       state.counters.workersLost += 1;
       removeWorker(state, worker);
       continue;
     }
+    worker.isSuspect = isSilent; // after a standstill of ours its beats are yet to be read
     for (const request of worker.active.values()) {
       if (request.client !== undefined && request.dueMs <= state.nowMs) overdue(state, request);
     }

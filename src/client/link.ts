@@ -61,6 +61,8 @@ interface Pending {
 const replyFramesMax = 1024;
 /** Bytes a message may have beside its body. */
 const headroomBytes = 4096;
+/** Time between finding the broker silent and giving it up. */
+const secondLookMs = 200;
 /** Waits before a new connection. */
 const reconnect = { baseMs: 100, ceilingMs: 2000 };
 /** The broker is told less than the client waits, so that its answer comes first. */
@@ -83,6 +85,8 @@ class BrokerLink implements Link {
   #isUp = false;
   #heardMs = 0;
   #isProbed = false;
+  /** Silent for too long at the last look; after a standstill of ours, replies are yet to be read. */
+  #isSuspect = false;
   #nextId = 1;
   #losses = 0;
 
@@ -183,6 +187,7 @@ class BrokerLink implements Link {
     this.#isUp = true;
     if (this.#losses > 0) this.#deps.log.info("The broker is back", { endpoint });
     this.#isProbed = false;
+    this.#isSuspect = false;
     this.#heardMs = nowMs;
     for (const pending of this.#pending.values()) this.#send(pending, nowMs);
   }
@@ -208,6 +213,7 @@ class BrokerLink implements Link {
   #hear(frames: Frames): void {
     this.#heardMs = this.#deps.clock.monotonicMs();
     this.#isProbed = false;
+    this.#isSuspect = false;
     this.#losses = 0;
     const message = this.#decode(frames);
     if (message === undefined) return;
@@ -300,6 +306,10 @@ class BrokerLink implements Link {
     if (!this.#isUp) return nowMs + livenessMs / 2;
     const silentMs = nowMs - this.#heardMs;
     if (silentMs >= livenessMs && this.#isProbed) {
+      if (!this.#isSuspect) {
+        this.#isSuspect = true;
+        return nowMs + secondLookMs;
+      }
       void this.#down("it is silent");
       return nowMs + livenessMs / 2;
     }

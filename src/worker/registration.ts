@@ -53,6 +53,8 @@ export class Registration implements Worker {
   #socket: DealerSocket | undefined;
   #isUp = false;
   #heardMs = 0;
+  /** Silent for too long at the last look; after a standstill of ours, beats are yet to be read. */
+  #isSuspect = false;
   #losses = 0;
 
   constructor(
@@ -112,6 +114,7 @@ export class Registration implements Worker {
   #up(): void {
     const { service, concurrency, endpoint } = this.#settings;
     this.#isUp = true;
+    this.#isSuspect = false;
     if (this.#losses > 0) this.#deps.log.info("The broker is back", { endpoint });
     this.#heardMs = this.#deps.clock.monotonicMs();
     this.#socket?.send(plant.encodeFromWorker({ kind: "ready", service, concurrency }));
@@ -120,8 +123,13 @@ export class Registration implements Worker {
   #round(): void {
     if (!this.#isUp) return;
     const silentMs = this.#deps.clock.monotonicMs() - this.#heardMs;
-    if (silentMs >= this.#settings.livenessMs) this.#lose("it is silent");
-    else this.#socket?.send(plant.encodeFromWorker({ kind: "heartbeat" }));
+    const isSilent = silentMs >= this.#settings.livenessMs;
+    if (isSilent && this.#isSuspect) {
+      this.#lose("it is silent");
+      return;
+    }
+    this.#isSuspect = isSilent;
+    this.#socket?.send(plant.encodeFromWorker({ kind: "heartbeat" }));
   }
 
   #lose(reason: string): void {
@@ -148,6 +156,7 @@ export class Registration implements Worker {
 
   #hear(frames: Frames): void {
     this.#heardMs = this.#deps.clock.monotonicMs();
+    this.#isSuspect = false;
     let message: plant.ToWorker;
     try {
       message = plant.decodeToWorker(frames);
