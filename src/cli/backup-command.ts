@@ -12,7 +12,7 @@ const backupMs = 600_000;
 
 const createdShape = v.looseObject({ path: v.string(), bytes: v.number() });
 const progressShape = v.looseObject({
-  bytes: v.optional(v.number()),
+  done: v.optional(v.number()),
   total: v.optional(v.number()),
 });
 const listShape = v.looseObject({
@@ -78,10 +78,9 @@ async function streamed(invocation: Invocation, operation: string, args: object)
   for (;;) {
     const part = await parts.next();
     if (part.done === true) return part.value;
-    const { bytes, total } = check(progressShape, part.value, "REMOTE_SHAPE");
-    if (bytes === undefined) continue;
-    const share = total ? ` of ${describeBytes(total)}` : "";
-    out.talk(`${describeBytes(bytes)}${share} …`);
+    const { done, total } = check(progressShape, part.value, "REMOTE_SHAPE");
+    if (done === undefined || !total) continue;
+    out.talk(`${Math.floor((done / total) * 100)} % of ${describeBytes(total)} …`);
   }
 }
 

@@ -1,6 +1,6 @@
 // Recent events of the journal, newest first, bounded. It must not know how they are shown.
 import type { Client } from "../client/client.ts";
-import { services } from "../status/status.ts";
+import { centreConsumer, services } from "../status/status.ts";
 import type { Clock } from "../util/clock.ts";
 import { asPlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
@@ -105,7 +105,7 @@ export function startEvents(deps: { clock: Clock; client: Client; log: Log }): E
 
 /** The last sequence of the stream `event`. */
 async function headOf(client: Client): Promise<number> {
-  const args = { consumer: "centre" };
+  const args = { consumer: centreConsumer };
   const data = await client.call(services.state, "position", args, { deadlineMs: 5000 });
   return check(positionShape, data).streams.event?.head ?? 0;
 }

@@ -73,7 +73,7 @@ export type DriverAnswer = v.InferOutput<typeof driverShape>;
 /** `org.plantd.State` `stats`: counts by name, some of them nested. */
 export const statsShape = v.record(v.string(), v.unknown());
 
-/** `org.plantd.State` `position`: what the consumer `centre` has not acknowledged. */
+/** `org.plantd.State` `position`: what the centre has not acknowledged. */
 export const positionShape = v.looseObject({
   streams: v.optional(
     v.record(

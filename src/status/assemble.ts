@@ -29,8 +29,8 @@ export function assemble(answers: Answers, drainMs: number | null = null): Statu
     box: {
       ...answers.box,
       store: {
-        bytes: numberIn(stats, "bytesOnDisk", "bytes"),
-        written: numberIn(stats, "bytesWritten", "written"),
+        bytes: numberIn(stats, "fileBytes"),
+        written: numberIn(stats, "bytesPut"),
       },
     },
     parts: partsOf(answers),
@@ -167,10 +167,7 @@ function partOf(name: string, answer: Answer<unknown>): PartStatus {
   return { name, state: "down", code, words: message };
 }
 
-function numberIn(stats: Readonly<Record<string, unknown>>, ...names: string[]): number | null {
-  for (const name of names) {
-    const value = stats[name];
-    if (typeof value === "number") return value;
-  }
-  return null;
+function numberIn(stats: Readonly<Record<string, unknown>>, name: string): number | null {
+  const value = stats[name];
+  return typeof value === "number" ? value : null;
 }

@@ -46,8 +46,8 @@ export const services = {
   driver: "org.plantd.driver.",
 } as const;
 
-/** The consumer whose watermark is what the centre has acknowledged. */
-const centreConsumer = "centre";
+/** The consumer of the journal whose watermark is what the centre has acknowledged. */
+export const centreConsumer = "sync";
 
 export interface StatusDeps {
   readonly clock: Clock;

@@ -137,7 +137,7 @@ export function fakeParts(): FakeParts {
     },
   ];
   const state: Operations = {
-    stats: () => ({ points: points.length, bytesOnDisk: 4_000_000, bytesWritten: 9_000_000 }),
+    stats: () => ({ points: points.length, fileBytes: 4_000_000, bytesPut: 9_000_000 }),
     position: () => ({
       streams: { state: { head: 5000, watermark: 5000 }, event: { head: 1, watermark: 0 } },
     }),
@@ -187,7 +187,7 @@ export function fakeParts(): FakeParts {
     "list-scopes": () => ({ scopes: ["device/meter-1", "device/meter-2"] }),
     "backup-list": () => ({ backups: [{ path: "/data/a.plb", bytes: 1000, time: stampAt(now) }] }),
     "backup-create": async ({ partial }) => {
-      await partial({ bytes: 500, total: 1000 });
+      await partial({ done: 500, total: 1000 });
       return { path: "/data/backups/new.plb", bytes: 1000 };
     },
     "backup-restore": () => ({ epoch: "e".repeat(32) }),

@@ -207,7 +207,7 @@ const rows: Readonly<Record<string, Row>> = {
     options: { secrets: ["swordfish", "swordfish"] },
     call: ["backup-create", { passphrase: "swordfish" }],
     out: /^\/data\/backups\/new\.plb\n$/,
-    err: /500 B of 1\.0 kB …/,
+    err: /50 % of 1\.0 kB …/,
   },
   "backup create by file": {
     words: ["backup", "create", "--passphrase-file", "/key"],
