@@ -7,6 +7,7 @@ import type { Doing, DownMessage, Moment, SyncEffect, SyncInput, SyncState } fro
 /** Takes one input; returns what is to be done, in order. */
 export function step(state: SyncState, input: SyncInput, moment: Moment): SyncEffect[] {
   const effects: SyncEffect[] = [];
+  state.steppedAtMs = moment.nowMs;
   const doing: Doing = { effects, moment };
   switch (input.kind) {
     case "connected":
@@ -57,7 +58,10 @@ export function dueMs(state: SyncState): number {
   if (!state.isWelcome) return due;
   for (const stream of Object.values(state.streams)) {
     due = Math.min(due, stream.resendAtMs);
-    if (!stream.isReading && !state.isPaused) due = Math.min(due, stream.readAtMs);
+    // A read that is due already waits for room in the window, not for time.
+    if (!stream.isReading && stream.readAtMs > state.steppedAtMs) {
+      due = Math.min(due, stream.readAtMs);
+    }
   }
   return due;
 }

@@ -96,6 +96,8 @@ export interface SyncState {
   /** Highest generation and key-set version known. */
   generation: number;
   keySet: number;
+  /** Monotonic time of the last step. */
+  steppedAtMs: number;
   isConnected: boolean;
   isPaused: boolean;
   window: number;
@@ -130,6 +132,7 @@ export function initialState(
     centre: known.centre,
     generation: known.generation,
     keySet: known.keySet,
+    steppedAtMs: 0,
     isConnected: false,
     isPaused: false,
     window: settings.windowMax,
