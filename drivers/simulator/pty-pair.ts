@@ -1,7 +1,7 @@
 // A serial cable without hardware: two pseudo terminals joined by the program socat.
 // It must not know what travels.
 import { type ChildProcess, spawn } from "node:child_process";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import type { Clock } from "../../src/util/clock.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { asError, type Running, within } from "../../src/util/running.ts";
@@ -13,6 +13,8 @@ export interface PtyPair extends Running {
   readonly pid: number;
 }
 
+/** Lets socat die with this process, where the machine can do that. @see setpriv(1) */
+const setpriv = "/usr/bin/setpriv";
 /** socat is there at once or not at all. */
 const startMaxMs = 5000;
 /** What socat says is kept for the error message, no more. */
@@ -29,7 +31,11 @@ export async function startPtyPair(
 ): Promise<PtyPair> {
   for (const link of links) rmSync(link, { force: true });
   const end = (link: string) => `pty,raw,echo=0,link=${link}`;
-  const child = spawn("socat", ["-d", "-d", end(links[0]), end(links[1])], {
+  const line = ["socat", "-d", "-d", end(links[0]), end(links[1])];
+  const [program = "", ...rest] = existsSync(setpriv)
+    ? [setpriv, "--pdeathsig=KILL", ...line]
+    : line;
+  const child = spawn(program, rest, {
     stdio: ["ignore", "ignore", "pipe"],
   });
   let words = "";
@@ -71,7 +77,8 @@ export async function startPtyPair(
 
 function failure(links: readonly string[], error: Error | undefined, words: string): PlantError {
   const cause = error ?? new Error(words);
-  if ((asError(cause) as NodeJS.ErrnoException).code === "ENOENT") {
+  const isMissing = (asError(cause) as NodeJS.ErrnoException).code === "ENOENT";
+  if (isMissing || words.includes("failed to execute")) {
     return new PlantError("TOOL_MISSING", { tool: "socat", package: "socat" }, { cause });
   }
   return new PlantError("PORT_UNUSABLE", { port: links[0], reason: words.slice(-300) }, { cause });

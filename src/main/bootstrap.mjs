@@ -202,7 +202,7 @@ export function enter(command, words) {
       ...words,
     ]);
   }
-  if (command !== "check") compile(node);
+  if (command !== "check" && command !== "docs") compile(node);
   if (command === "build") return undefined;
   const isSource = chosen.source === true || process.env.PLANTD_RUN === "source";
   const main = isSource

@@ -11,6 +11,7 @@ import type { Log } from "../util/log.ts";
 import { brokerEndpoint, type Paths, type Principal, principals } from "../util/paths.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
+import { type Operation, startWorker, type Worker } from "../worker/worker.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
 import { askPage } from "./local-page.ts";
 import type { LogRoad } from "./log-road.ts";
@@ -57,9 +58,11 @@ function startPart(context: PartContext, name: PartName): Promise<Part> {
     case "metric":
       return startMetricPart(context);
     case "store":
+      return startStorePart(context);
     case "sync":
+      return startSyncPart(context);
     case "central":
-      throw new PlantError("USAGE", { message: `unknown part ${name}` });
+      return startCentralPart(context);
     default:
       return startDriverPart(context, name.slice("driver:".length));
   }
@@ -95,13 +98,11 @@ async function startBrokerPart(context: PartContext): Promise<Part> {
 async function startHttpPart(context: PartContext): Promise<Part> {
   const { startHttp } = await import("../http/http.ts");
   const { clock, log, paths, config, version } = context;
-  let url = "";
-  const running = await joinClient(context, "http", async (client) => {
-    const server = await startHttp({ clock, log, client, version, paths }, config);
-    url = server.url;
-    return server;
-  });
-  return { running, proof: pageProof("http", `${url}healthz`) };
+  await using opened = new AsyncDisposableStack();
+  const client = opened.use(await connect(context, "http"));
+  const server = opened.use(await startHttp({ clock, log, client, version, paths }, config));
+  const running = together([client, server], opened.move());
+  return { running, proof: pageProof("http", `${server.url}healthz`) };
 }
 
 async function startEchoPart(context: PartContext): Promise<Part> {
@@ -112,6 +113,62 @@ async function startEchoPart(context: PartContext): Promise<Part> {
     { endpoint: brokerEndpoint(paths, "driver") },
   );
   return { running, proof: eventLoopProof("echo") };
+}
+
+/** The only part that opens the database: values, events, log lines. */
+async function startStorePart(context: PartContext): Promise<Part> {
+  const [{ openJournal }, { startState }, { startLogger }] = await Promise.all([
+    import("../journal/journal.ts"),
+    import("../state/state.ts"),
+    import("../logger/logger.ts"),
+  ]);
+  const { clock, random, log, paths, config } = context;
+  const { mapMiB, flushMaxMs, recordsPerCommitMax, keepMs } = config.store;
+  await using opened = new AsyncDisposableStack();
+  const journal = opened.use(
+    await openJournal(
+      { clock, random, log },
+      { folder: paths.store, roomBytes: mapMiB * 2 ** 20, flushMaxMs, recordsPerCommitMax, keepMs },
+    ),
+  );
+  const state = opened.use(
+    await startState(
+      { clock, random, log, journal, boot: readBootId() },
+      { ...config.store, backups: paths.backups },
+    ),
+  );
+  const logger = opened.use(
+    await startLogger({ clock, appendLines: state.appendLines }, config.logger),
+  );
+  const workers = await Promise.all(
+    [state, logger].map((service) => offer(context, "store", service)),
+  );
+  for (const worker of workers) opened.use(worker);
+  const running = together([journal, state, logger, ...workers], opened.move());
+  return { running, proof: healthProof("store", state.operations) };
+}
+
+/** Brings what is kept to the centre. */
+async function startSyncPart(context: PartContext): Promise<Part> {
+  const { startSync } = await import("../sync/sync.ts");
+  const { clock, random, log, paths, config, version } = context;
+  await using opened = new AsyncDisposableStack();
+  const client = opened.use(await connect(context, "sync"));
+  const boot = readBootId();
+  const sync = opened.use(
+    await startSync({ clock, random, log, boot, client, paths, version }, config.sync),
+  );
+  const worker = opened.use(await offer(context, "sync", sync));
+  const running = together([client, sync, worker], opened.move());
+  return { running, proof: healthProof("sync", sync.operations) };
+}
+
+/** The centre; it meets gateways over MQTT and HTTP alone. */
+async function startCentralPart(context: PartContext): Promise<Part> {
+  const { startCentral } = await import("../central/central.ts");
+  const { clock, random, log, paths, config, version } = context;
+  const running = await startCentral({ clock, random, log, paths, version }, config.central);
+  return { running, proof: pageProof("central", `${running.url}healthz`) };
 }
 
 /** The machine's own health as points. */
@@ -132,26 +189,18 @@ async function startMetricPart(context: PartContext): Promise<Part> {
 async function startDriverPart(context: PartContext, name: string): Promise<Part> {
   const settings = context.config.lines[name];
   if (settings === undefined) throw new PlantError("LINE_UNKNOWN", { line: name });
-  const [{ startLine }, { startWorker }, adapter] = await Promise.all([
+  const [{ startLine }, adapter] = await Promise.all([
     import("../../drivers/kit/kit.ts"),
-    import("../worker/worker.ts"),
     makeAdapter(settings),
   ]);
-  const { clock, random, log, paths } = context;
-  const ends: Proof[] = [];
-  const running = await joinClient(context, "driver", async (client) => {
-    const deps = { clock, random, log, client, boot: readBootId() };
-    const line = startLine(deps, { name, config: settings }, adapter);
-    const { service, operations } = line;
-    const worker = await startWorker(
-      { clock, random, log },
-      { endpoint: brokerEndpoint(paths, "driver"), service, concurrency: 16 },
-      operations,
-    );
-    ends.push(counterProof(`driver:${name}`, () => line.progress));
-    return inOrder(worker, line);
-  });
-  return { running, proof: ends[0] ?? eventLoopProof(name) };
+  const { clock, random, log } = context;
+  await using opened = new AsyncDisposableStack();
+  const client = opened.use(await connect(context, "driver"));
+  const deps = { clock, random, log, client, boot: readBootId() };
+  const line = opened.use(startLine(deps, { name, config: settings }, adapter));
+  const worker = opened.use(await offer(context, "driver", line));
+  const running = together([client, line, worker], opened.move());
+  return { running, proof: counterProof(`driver:${name}`, () => line.progress) };
 }
 
 async function makeAdapter(config: LineConfig): Promise<LineAdapter> {
@@ -163,41 +212,57 @@ async function makeAdapter(config: LineConfig): Promise<LineAdapter> {
   return modbusAdapter(config, loadProfile);
 }
 
-/** Services that end together, in this order. */
-function inOrder(...services: readonly Running[]): Running {
+/** What a service offers on the bus. */
+interface Offer {
+  readonly service: string;
+  readonly operations: Readonly<Record<string, Operation>>;
+}
+
+/** Requests one service works on at a time. */
+const concurrency = 64;
+
+/** Registers a service as one principal. */
+function offer(context: PartContext, principal: Principal, what: Offer): Promise<Worker> {
+  const { clock, random, log, paths } = context;
+  const endpoint = brokerEndpoint(paths, principal);
+  const { service, operations } = what;
+  return startWorker({ clock, random, log }, { endpoint, service, concurrency }, operations);
+}
+
+/** Services as one: over when the first of them is, ended in reverse order. */
+function together(services: readonly Running[], opened: AsyncDisposableStack): Running {
   return {
     ended: Promise.race(services.map((service) => service.ended)),
-    async [Symbol.asyncDispose]() {
-      for (const service of services) await service[Symbol.asyncDispose]();
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** Proof by the answer a service gives of its own health, asked without the bus. */
+function healthProof(part: string, operations: Offer["operations"]): Proof {
+  return {
+    part,
+    check: async (signal) => {
+      const health = await operations.health?.({
+        operation: "health",
+        args: {},
+        body: [],
+        trace: "0".repeat(32),
+        signal,
+        remainingMs: () => Number.POSITIVE_INFINITY,
+        partial: async () => {},
+      });
+      return !isFailing(health);
     },
   };
+}
+
+function isFailing(health: unknown): boolean {
+  return (health as { status?: unknown } | undefined)?.status === "fail";
 }
 
 /** Proof that a page answers: its listener, and all that stands between. */
 function pageProof(part: string, url: string): Proof {
   return { part, check: async (signal) => (await askPage({ url, signal })).status === 200 };
-}
-
-/** A service and the client it is given: they end together, the client last. */
-async function joinClient(
-  context: PartContext,
-  principal: Principal,
-  start: (client: Client) => Promise<Running>,
-): Promise<Running> {
-  const client = await connect(context, principal);
-  try {
-    const running = await start(client);
-    return {
-      ended: Promise.race([running.ended, client.ended]),
-      async [Symbol.asyncDispose]() {
-        await running[Symbol.asyncDispose]();
-        await client[Symbol.asyncDispose]();
-      },
-    };
-  } catch (error) {
-    await client[Symbol.asyncDispose]();
-    throw error;
-  }
 }
 
 /** Proof of parts without work of their own: that the process still takes turns. */
@@ -228,15 +293,13 @@ export function planLogRoad(
   if (names.every((name) => name === "central")) return [];
   const start = async (): Promise<Part> => {
     const { clock, log } = context;
-    const running = await joinClient(context, principalOf(names), async (client) =>
-      road.start({
-        clock,
-        log,
-        deliver: async (lines, signal) => {
-          await client.call("org.plantd.Logger", "append", { lines }, { signal });
-        },
-      }),
-    );
+    await using opened = new AsyncDisposableStack();
+    const client = opened.use(await connect(context, principalOf(names)));
+    const deliver = async (lines: readonly string[], signal: AbortSignal) => {
+      await client.call("org.plantd.Logger", "append", { lines }, { signal });
+    };
+    const carrier = opened.use(road.start({ clock, log, deliver }));
+    const running = together([client, carrier], opened.move());
     return { running, proof: eventLoopProof("log") };
   };
   return [{ name: "log", start }];

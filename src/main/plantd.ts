@@ -44,7 +44,8 @@ async function obey(words: readonly string[]): Promise<number> {
     }
     case "central-add":
     case "mosquitto-config": {
-      throw new PlantError("USAGE", { message: "not yet" });
+      const { administer } = await import("./centre-tools.ts");
+      return await administer(command, { clock, random, ...readSources(command.sources) });
     }
   }
 }

@@ -1,5 +1,6 @@
 // Runs parts in one process: starts them in order, ends them in reverse, on a signal, when one
 // fails, or when starting fails. It must not know any part.
+import { exitCodes } from "../util/catalogue.ts";
 import type { Clock } from "../util/clock.ts";
 import { asPlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
@@ -93,8 +94,8 @@ function fail(log: Log, part: string, thrown: unknown): number {
   const error = asPlantError(thrown);
   const { detail } = error;
   log.error("a part failed", { code: error.code, part, reason: error.message, ...causeOf(thrown) });
-  if (error.code === "CONFIG_INVALID") log.error("wrong settings", { flaws: detail.flaws });
-  return error.code === "CONFIG_INVALID" ? error.exit : partFailed;
+  if (detail.flaws !== undefined) log.error("what is wrong", { part, flaws: detail.flaws });
+  return error.exit === exitCodes.badConfig ? error.exit : partFailed;
 }
 
 /** Where a defect stands; expected errors need no stack. */

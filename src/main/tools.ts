@@ -36,7 +36,7 @@ export const tools = {
 const systemFolders = ["/usr/sbin", "/sbin"];
 
 /** Path of a program by its name, or by its path; nothing when it is not there. */
-function findProgram(name: string): string | undefined {
+export function findProgram(name: string): string | undefined {
   if (isAbsolute(name)) return isExecutable(name) ? name : undefined;
   const path = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   for (const folder of [...path, ...systemFolders]) {
