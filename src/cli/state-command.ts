@@ -1,5 +1,5 @@
 // `plant state …`: points and scopes of the store, as they are. It must not know devices.
-import { describeValue, listPoints, readPoints, services } from "../status/status.ts";
+import { describeUnit, describeValue, listPoints, readPoints, services } from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Invocation } from "./command.ts";
 import { columns } from "./output.ts";
@@ -23,7 +23,7 @@ export async function runGet(invocation: Invocation): Promise<number> {
   const { out } = invocation;
   out.result({ schema: "plant.point/1", ...point }, () => {
     const rows = [
-      ["value", `${describeValue(point.value)} ${point.unit ?? ""}`],
+      ["value", `${describeValue(point.value)} ${describeUnit(point.unit)}`],
       ["quality", point.reason === undefined ? point.quality : `${point.quality}: ${point.reason}`],
       ["time", out.time(point.time.wall)],
       ["source", point.source],

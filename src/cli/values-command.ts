@@ -3,6 +3,7 @@
 import type { Client } from "../client/client.ts";
 import {
   describeDuration,
+  describeUnit,
   describeValue,
   listPoints,
   type Point,
@@ -79,7 +80,7 @@ export function printPoints(
     const rows = points.map((point) => [
       `${nameOf(point)}/${point.key}`,
       describeValue(point.value),
-      point.unit ?? "",
+      describeUnit(point.unit),
       point.reason === undefined ? point.quality : `${point.quality}: ${point.reason}`,
       point.time.wall === 0 ? "–" : describeDuration(time - point.time.wall),
     ]);
@@ -136,6 +137,6 @@ function changeInWords(point: Point, out: Output): string {
   const { scope, key, value, unit, quality, reason, time } = point;
   const name = scope.startsWith("device/") ? scope.slice("device/".length) : scope;
   const state = quality === "good" ? "" : `  ${out.paint("yellow", reason ?? quality)}`;
-  const text = `${describeValue(value)}${unit === undefined ? "" : ` ${unit}`}`;
+  const text = `${describeValue(value)}${unit === undefined ? "" : ` ${describeUnit(unit)}`}`;
   return `${out.time(time.wall, "clock")}  ${name}/${key}  ${text}${state}`;
 }

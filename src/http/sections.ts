@@ -5,6 +5,7 @@ import {
   describeBytes,
   describeCount,
   describeDuration,
+  describeUnit,
   describeValue,
   explain,
   type StatusDocument,
@@ -119,13 +120,20 @@ function devicePanel(
 
 function pointRow({ id, point, samples }: LivePoint, now: number): Markup {
   const { key, unit, quality } = point;
+  const text = describeValue(point.value);
   const low = samples.length > 0 ? Math.min(...samples) : 0;
   const high = samples.length > 0 ? Math.max(...samples) : 0;
   const trend =
     samples.length < 2
       ? ""
       : `last ${samples.length} samples from ${describeValue(low)} to ${describeValue(high)}`;
-  return html`<tr id="p${id}" class="q-${quality}"><th scope="row">${key}</th><td class="n v"><span>${describeValue(point.value)}</span>${unit !== undefined && html` <small>${unit}</small>`}</td><td class="trend"><svg viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="${trend}" data-s="${samples.join(",")}"><polyline points="${sparkPoints(samples)}"/></svg></td><td class="q">${qualityWords(point)}</td><td class="n">${age(point.time.wall, now)}</td></tr>`;
+  return html`<tr id="p${id}" class="q-${quality}"><th scope="row">${breakable(key)}</th><td class="n v${text.length > 11 && " long"}"><span>${text}</span>${unit !== undefined && html` <small>${describeUnit(unit)}</small>`}</td><td class="trend"><svg viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="${trend}" data-s="${samples.join(",")}"><polyline points="${sparkPoints(samples)}"/></svg></td><td class="q">${qualityWords(point)}</td><td class="n">${age(point.time.wall, now)}</td></tr>`;
+}
+
+/** A name that may be broken after its underscores and hyphens. */
+function breakable(name: string): Markup {
+  const [first = "", ...rest] = name.split(/(?<=[_-])/);
+  return html`${first}${rest.map((piece) => html`<wbr>${piece}`)}`;
 }
 
 /** The reason where there is one, else the quality. */

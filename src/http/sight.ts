@@ -32,6 +32,7 @@ export function startSight(deps: HttpDeps, config: HttpConfig): Sight {
   const drain = createDrain();
   const backlog: number[] = [];
   let last: { readonly status: StatusDocument; readonly atMs: number } | undefined;
+  let sampleDueMs = 0;
   let asking: Promise<StatusDocument> | undefined;
 
   const ask = async (): Promise<StatusDocument> => {
@@ -49,8 +50,11 @@ export function startSight(deps: HttpDeps, config: HttpConfig): Sight {
     );
     last = { status, atMs: clock.monotonicMs() };
     const { waiting } = status.outbox;
-    if (waiting !== null) backlog.push(waiting);
-    if (backlog.length > backlogMax) backlog.shift();
+    if (waiting !== null && last.atMs >= sampleDueMs) {
+      sampleDueMs = last.atMs + sampleMs * 0.9;
+      backlog.push(waiting);
+      if (backlog.length > backlogMax) backlog.shift();
+    }
     return status;
   };
   const current = (): Promise<StatusDocument> => {

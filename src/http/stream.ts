@@ -12,6 +12,10 @@ const unsentBytesMax = 262_144;
 /** Sections whose text changes with every second, compared without their ages. */
 const ages = /<span class="age" data-t="\d+">[^<]*<\/span>/g;
 
+/** Sections that are told at once; figures of lines, link and box may wait for their round. */
+const urgent: ReadonlySet<string> = new Set(["verdict", "why", "values", "events"]);
+const calmRounds = 3;
+
 /** One page that watches. */
 export interface Watcher {
   /** Sends what changed since the last message, and the time always. */
@@ -24,31 +28,31 @@ export function createWatcher(response: ServerResponse): Watcher {
   let sentTitle = "";
   let sentVersion = -1;
   let sentLayout = -1;
+  let told = -1;
   return {
     tell(facts, version, layout) {
       if (response.writableLength > unsentBytesMax) {
         response.destroy();
         return;
       }
+      told += 1;
       const now = renderSections(facts);
       const sections: Record<string, string> = {};
       const next: Record<string, string> = {};
       for (const [id, markup] of Object.entries(now)) {
         next[id] = id === "values" ? shapeOf(facts) : markup.replace(ages, ageMark);
         const isNew = id === "values" && layout !== sentLayout;
-        if (isNew || next[id] !== sent[id]) sections[id] = markup;
+        const isDue = urgent.has(id) || told % calmRounds === 0;
+        if (isNew || (isDue && next[id] !== sent[id])) sections[id] = markup;
+        else if (!isDue) next[id] = sent[id] ?? "";
       }
       const values =
         "values" in sections
           ? []
           : facts.points.filter((live) => live.version > sentVersion).map(changeOf);
       const title = titleOf(facts.status, facts.device);
-      const message = {
-        time: facts.status.time,
-        ...(title === sentTitle ? {} : { title }),
-        ...(Object.keys(sections).length === 0 ? {} : { sections }),
-        ...(values.length === 0 ? {} : { values }),
-      };
+      const news = title === sentTitle ? { sections, values } : { title, sections, values };
+      const message = { time: facts.status.time, ...withoutEmpty(news) };
       sent = next;
       sentTitle = title;
       sentVersion = version;
@@ -56,6 +60,11 @@ export function createWatcher(response: ServerResponse): Watcher {
       response.write(`data: ${JSON.stringify(message)}\n\n`);
     },
   };
+}
+
+/** Only what holds something. */
+function withoutEmpty(news: Readonly<Record<string, object | string>>): object {
+  return Object.fromEntries(Object.entries(news).filter(([, it]) => Object.keys(it).length > 0));
 }
 
 /** An age that only grew is no change; one whose moment moved is. */

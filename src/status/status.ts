@@ -31,6 +31,7 @@ export {
   describeBytes,
   describeCount,
   describeDuration,
+  describeUnit,
   describeValue,
   type ErrorDocument,
   errorDocument,

@@ -45,6 +45,30 @@ export function describeValue(value: unknown): string {
   return JSON.stringify(value);
 }
 
+const unitWords: Readonly<Record<string, string>> = {
+  Cel: "°C",
+  deg: "°",
+  Ohm: "Ω",
+  "1": "",
+  "V.A{reactive}": "var",
+  "V.A{reactive}.h": "varh",
+  "kV.A{reactive}": "kvar",
+  "kV.A{reactive}.h": "kvarh",
+};
+
+/** A unit as it is written on instruments, from its UCUM code: `kW.h` → `kWh`, `m3/h` → `m³/h`. */
+export function describeUnit(unit: string | undefined): string {
+  if (unit === undefined) return "";
+  const word = unitWords[unit];
+  if (word !== undefined) return word;
+  const annotation = /^\{([^{}]*)\}$/.exec(unit)?.[1];
+  if (annotation !== undefined) return annotation;
+  return unit
+    .replace(/\{[^{}]*\}/g, "")
+    .replace(/(?<=[A-Za-z])\.(?=[A-Za-z])/g, "")
+    .replace(/(?<=[ms])[23](?![0-9])/g, (digit) => (digit === "2" ? "²" : "³"));
+}
+
 /** Settings of a line in words: text as it is, an object as its values. */
 export function describeSettings(settings: unknown): string | null {
   if (typeof settings === "string") return settings;

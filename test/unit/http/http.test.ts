@@ -164,6 +164,22 @@ test("the stream sends everything once, then what changed, then the time alone",
   assert.deepEqual(Object.keys(last().sections), ["values"], "a new row redraws the values");
 });
 
+test("figures wait for their round, the verdict does not", async () => {
+  const { response, last } = fakeResponse();
+  const watcher = createWatcher(response);
+  const facts = await factsOf(fakeParts());
+  watcher.tell(facts, 4, 1);
+  const box = { ...facts.status.box, load: 77 };
+  const verdict = { ...facts.status.verdict, words: "something else" };
+  const changed = { ...facts, status: { ...facts.status, box, verdict } };
+  watcher.tell(changed, 4, 1);
+  assert.deepEqual(Object.keys(last().sections), ["verdict"]);
+  watcher.tell(changed, 4, 1);
+  assert.equal(last().sections, undefined);
+  watcher.tell(changed, 4, 1);
+  assert.deepEqual(Object.keys(last().sections), ["box"]);
+});
+
 test("a page that does not read is let go", async () => {
   const { response, state, isGone } = fakeResponse();
   const watcher = createWatcher(response);

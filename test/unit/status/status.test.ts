@@ -7,6 +7,7 @@ import {
   describeBytes,
   describeCount,
   describeDuration,
+  describeUnit,
   describeValue,
   type StatusDocument,
 } from "../../../src/status/status.ts";
@@ -258,6 +259,18 @@ test("numbers read as people write them", () => {
     "10 h",
     "3 d 4 h",
     "41 d",
+  ]);
+  const units = ["kW.h", "m3/h", "Cel", "V.A{reactive}", "{starts}", "1", "1/min", "m/s2", "%"];
+  assert.deepEqual(units.map(describeUnit), [
+    "kWh",
+    "m³/h",
+    "°C",
+    "var",
+    "starts",
+    "",
+    "1/min",
+    "m/s²",
+    "%",
   ]);
   assert.equal(describeCount(18402), "18\u202f402");
   assert.deepEqual([0, 999, 1500, 148e6, 999_999].map(describeBytes), [
