@@ -392,12 +392,15 @@ class Owner {
   /** Bytes while no request is in flight: late answers, devices that talk by themselves, noise. */
   #hearUnasked(): void {
     if (this.#received.length === 0) return;
-    if (!this.#options.port.pairsAnswers) {
-      const claim = this.#late.claim(this.#received, this.#nowMs());
-      if (claim.is === "late") {
-        this.#figures.count("late");
-        this.#received = this.#received.subarray(claim.usedBytes);
-      }
+    if (this.#options.port.pairsAnswers) {
+      this.#figures.count("late");
+      this.#received = new Uint8Array(0);
+      return;
+    }
+    const claim = this.#late.claim(this.#received, this.#nowMs());
+    if (claim.is === "late") {
+      this.#figures.count("late");
+      this.#received = this.#received.subarray(claim.usedBytes);
     }
     const { onUnasked } = this.#options;
     if (onUnasked === undefined) return;

@@ -30,6 +30,8 @@ export interface LineDeps {
 export interface LineOptions {
   readonly name: string;
   readonly config: LineConfig;
+  /** Samples that wait while the store is away, 10,000 if absent; at least two per point. */
+  readonly samplesMax?: number;
 }
 
 /** A line at work, and what it offers on the bus. */
@@ -95,7 +97,7 @@ export function startLine(deps: LineDeps, options: LineOptions, adapter: LineAda
 
 function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
   const { clock } = deps;
-  const { name, config } = options;
+  const { name, config, samplesMax: mostSamples = samplesMax } = options;
   const clockSync = deps.clockSync ?? (() => "none");
   const changes = new Changes(config.recordMaxMs);
   const points = adapter.devices.reduce((sum, device) => sum + device.points.length, 0);
@@ -106,7 +108,7 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
     { clock, log: deps.log.within("reporter"), random: deps.random, client: deps.client },
     {
       source: `driver.${name}`,
-      limits: { samplesMax: Math.max(samplesMax, 2 * points), eventsMax, batchMax },
+      limits: { samplesMax: Math.max(mostSamples, 2 * points), eventsMax, batchMax },
       infoOf: ({ device, point }) => desks.get(device)?.infoOf(point),
       onLoss: (lost) => changes.forget(lost),
     },
