@@ -28,7 +28,8 @@ const rememberedMax = 64;
 /**
  * The late window of a line whose answers carry no request number. After a request without a valid
  * answer, for `timeouts` × its timeout and at least twice the slowest answer seen lately, the next
- * request must differ from it in unit, function or length of the answer.
+ * request must differ from it in unit, function or length of the answer. Requests still open count
+ * too: a device or converter may work them off one by one, so each adds as much again.
  *
  * What bound remains: an answer that comes later than that, to a request just like the one in
  * flight, can not be told from its answer.
@@ -45,7 +46,9 @@ export class LateWindow {
   /** A request that went out at `sentMs` was not answered validly. */
   open(exchange: Exchange<unknown>, sentMs: number, timeoutMs: number): void {
     const slowestMs = sentMs - this.#slowest.atMs < slowestKeptMs ? this.#slowest.tookMs : 0;
-    const windowMs = Math.min(windowMaxMs, Math.max(this.#timeouts * timeoutMs, 2 * slowestMs));
+    const before = this.#unanswered.filter(({ untilMs }) => untilMs > sentMs).length;
+    const ownMs = this.#timeouts * timeoutMs * (before + 1);
+    const windowMs = Math.min(windowMaxMs, Math.max(ownMs, 2 * slowestMs));
     const entry = {
       exchange,
       sentMs,
