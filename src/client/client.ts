@@ -61,6 +61,8 @@ export interface ClientConfig {
   readonly deadlineMs?: number;
   /** Deadline of a stream that names none; 45,000 when absent. */
   readonly streamDeadlineMs?: number;
+  /** Longest wait of a request for a connection, within its deadline; the deadline when absent. */
+  readonly connectMs?: number;
   /** Requests in flight; more are refused with LIMIT_REACHED. 1,024 when absent. */
   readonly requestsMax?: number;
   /** Silence of the broker, while requests wait, after which it counts as lost; 4,000. */
@@ -74,6 +76,7 @@ export interface ClientConfig {
 const defaults = {
   deadlineMs: 5000,
   streamDeadlineMs: 45_000,
+  connectMs: Number.POSITIVE_INFINITY,
   requestsMax: 1024,
   livenessMs: 4000,
   framesMax: 32,

@@ -19,6 +19,7 @@ export interface LinkDeps {
 
 export interface LinkSettings {
   readonly endpoint: string;
+  readonly connectMs: number;
   readonly requestsMax: number;
   readonly livenessMs: number;
   readonly framesMax: number;
@@ -53,6 +54,8 @@ interface Pending {
   readonly id: number;
   readonly question: Question;
   readonly dueMs: number;
+  /** When it fails as unreachable unless it was sent. */
+  readonly unsentDueMs: number;
   isSent: boolean;
   readonly onAbort: () => void;
 }
@@ -113,13 +116,15 @@ class BrokerLink implements Link {
       id,
       question,
       dueMs: nowMs + question.deadlineMs,
+      unsentDueMs: nowMs + Math.min(question.deadlineMs, this.#settings.connectMs),
       isSent: false,
       onAbort: () => this.#abandon(id, new PlantError("CANCELLED")),
     };
     this.#pending.set(id, pending);
     question.signal?.addEventListener("abort", pending.onAbort, { once: true });
     if (this.#isUp) this.#send(pending, nowMs);
-    this.#deadlines.watch(Math.min(pending.dueMs, nowMs + this.#settings.livenessMs / 2));
+    const lookMs = nowMs + this.#settings.livenessMs / 2;
+    this.#deadlines.watch(Math.min(this.#dueOf(pending), lookMs));
     return {
       cancel: () => this.#abandon(id, undefined),
       grant: (credit) => this.#say({ kind: "credit", credit, ...this.#about(pending) }, pending),
@@ -269,6 +274,10 @@ class BrokerLink implements Link {
     this.#socket?.send(plant.encodeFromClient(message));
   }
 
+  #dueOf(pending: Pending): number {
+    return pending.isSent ? pending.dueMs : pending.unsentDueMs;
+  }
+
   #abandon(id: number, error: PlantError | undefined): void {
     const pending = this.#pending.get(id);
     if (pending === undefined) return;
@@ -286,8 +295,9 @@ class BrokerLink implements Link {
   #expire(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const pending of [...this.#pending.values()]) {
-      if (pending.dueMs > nowMs) {
-        nextMs = Math.min(nextMs, pending.dueMs);
+      const dueMs = this.#dueOf(pending);
+      if (dueMs > nowMs) {
+        nextMs = Math.min(nextMs, dueMs);
         continue;
       }
       const { endpoint } = this.#settings;

@@ -325,6 +325,22 @@ test("without a broker a request waits, and fails as unreachable at its deadline
   await assert.rejects(it.settle(asked), failsWith("BROKER_UNREACHABLE"));
 });
 
+test("who will not wait long for a connection hears so early, and loses nothing once it stands", async () => {
+  await using it = await bus();
+  await it.serve({
+    slow: async () => {
+      await it.clock.sleep(2000);
+      return "done";
+    },
+  });
+  const client = await it.client({ connectMs: 500 });
+  assert.equal(await it.settle(client.call("s", "slow", {})), "done");
+  await it.kill();
+  await it.clock.advance(100);
+  const asked = client.call("s", "slow", {}, { deadlineMs: 30_000 });
+  await assert.rejects(it.settle(asked, 600), failsWith("BROKER_UNREACHABLE"));
+});
+
 test("a request made before the broker is there is answered once it is", async () => {
   await using it = await bus();
   await it.kill();
