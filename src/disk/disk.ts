@@ -1,6 +1,15 @@
 // The only importer of lmdb: one environment, named tables of bytes, one durable commit at a time.
 // It must not know what is stored.
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  statSync,
+} from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
@@ -72,6 +81,8 @@ const tablesMax = 32;
 const keyBytesMax = 1900;
 /** Pages that LMDB touches beside those of the data: branches, free list, named tables. */
 const spareBytes = 64 * 1024;
+/** A medium with less than this counts as full when a commit fails. */
+const mediumSpareBytes = 4 * 1_048_576;
 /** Commits between two measures of the room in use. */
 const measureEvery = 64;
 
@@ -129,8 +140,9 @@ class LmdbDisk implements Disk {
     this.#lock = lock;
     // The package grows a map that is full without saying so: the room is bounded here instead.
     const mapSize = Math.ceil((room * 1.5) / 65_536) * 65_536;
-    // `safeRestore` is missing in the package's types.
-    const safety = { overlappingSync: false, safeRestore: true };
+    // `safeRestore` is missing in the package's types. Without `eventTurnBatching` no promise of
+    // the package's own rejects unheard when a commit fails, which would end the process.
+    const safety = { overlappingSync: false, safeRestore: true, eventTurnBatching: false };
     const place = { path: folder, noSubdir: false, mapSize, maxDbs: tablesMax };
     this.#root = openLmdb<Buffer, Uint8Array>({ ...place, ...safety, ...binary });
     this.#liveBytes = statSync(join(folder, dataFile)).size;
@@ -193,7 +205,7 @@ class LmdbDisk implements Disk {
         });
       });
     } catch (error) {
-      throw asDiskError(error, this.#folder, this.#room);
+      throw await asDiskError(error, this.#folder, this.#room);
     }
     this.#commits += 1;
     this.#bytesPut += bytes;
@@ -283,13 +295,22 @@ function pagesOf(stats: unknown): number {
   return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
-function asDiskError(error: unknown, folder: string, roomBytes: number): unknown {
-  if (error instanceof PlantError) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  if (/MAP_FULL|ENOSPC|no space/i.test(text)) {
+/** The code of a failed commit; the package tells the cause by a second promise. */
+async function asDiskError(error: unknown, folder: string, roomBytes: number): Promise<PlantError> {
+  const { commitError } = error as { commitError?: Promise<never> };
+  const cause = await (commitError ?? Promise.reject(error)).catch((reason: unknown) => reason);
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  const reason = `${message} (${code})`;
+  if (isNoSpace(folder) || /MAP_FULL|ENOSPC|No space/i.test(reason)) {
     return new PlantError("STORE_FULL", { folder, roomBytes }, { cause: error });
   }
-  return new PlantError("STORE_FAILED", { folder, reason: text }, { cause: error });
+  return new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
+}
+
+/** LMDB calls a short write an input/output error: the file system knows better. */
+function isNoSpace(folder: string): boolean {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize < mediumSpareBytes;
 }
 
 /** Flushes a file or folder to the device. */

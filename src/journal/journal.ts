@@ -1,13 +1,13 @@
 // The log of the gateway: numbered records in streams, epochs, watermarks, checkpoints, and one
 // queue of commits. It must not know what the records mean.
-import { renameSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { copyFileSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { type Disk, dataFile, openDisk, syncPath, type Write } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
-import type { Running } from "../util/running.ts";
+import { asError, type Running } from "../util/running.ts";
 import { type Stream, streams } from "./block.ts";
 import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
 import { type Changes, type ChangesQuery, LogReader } from "./reader.ts";
@@ -80,7 +80,10 @@ export interface Journal extends Running {
   /** Removes blocks that every consumer acknowledged, older than `keepMs`; returns how many. */
   trim(): Promise<number>;
   backup(path: string): Promise<number>;
-  /** Replaces all by the database in `file`, which is consumed, and opens a new epoch. */
+  /**
+   * Replaces all by the database in `file` and opens a new epoch. Until the last moment a failure
+   * changes nothing; after it, `ended` settles with the error.
+   */
   restore(file: string): Promise<string>;
   stats(): Readonly<Record<string, number>>;
 }
@@ -246,13 +249,14 @@ class DiskJournal implements Journal {
 
   /** In memory at once, so that trimming sees the lower of old and new before the flush. */
   async #saveMarks(consumer: string, next: Record<Stream, number>): Promise<void> {
-    const before = this.#marks.get(consumer);
-    this.#marks.set(
+    const marks = this.#marks;
+    const before = marks.get(consumer);
+    marks.set(
       consumer,
       tables.forStreams((stream) => Math.min(next[stream], before?.[stream] ?? next[stream])),
     );
     await this.#disk.commit([tables.marksWrite(consumer, next)]);
-    this.#marks.set(consumer, next);
+    marks.set(consumer, next);
   }
 
   async position(consumer: string): Promise<Record<Stream, StreamPosition>> {
@@ -330,21 +334,39 @@ class DiskJournal implements Journal {
   }
 
   async restore(file: string): Promise<string> {
+    const { folder } = this.#options;
+    // Beside the data first: what can fail for want of room fails while the store is open.
+    const staged = join(folder, "incoming.mdb");
+    try {
+      copyFileSync(file, staged);
+      syncPath(staged);
+    } catch (error) {
+      rmSync(staged, { force: true });
+      const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+      throw new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
+    }
     await this.#queue.close(new PlantError("STORE_BUSY", { max: 0 }));
     await this.#disk[Symbol.asyncDispose]();
-    const { folder } = this.#options;
-    rmSync(join(folder, "lock.mdb"), { force: true });
-    renameSync(file, join(folder, dataFile));
-    syncPath(folder);
-    syncPath(dirname(folder));
-    this.#disk = await openDisk(this.#options);
-    this.#opened = await openEpoch(this.#disk, this.#deps);
+    try {
+      rmSync(join(folder, "lock.mdb"), { force: true });
+      renameSync(staged, join(folder, dataFile));
+      syncPath(folder);
+      this.#disk = await openDisk(this.#options);
+      this.#adopt(await openEpoch(this.#disk, this.#deps));
+    } catch (error) {
+      this.#end(asError(error));
+      throw error;
+    }
+    this.#flushed({ streams });
+    return this.epoch;
+  }
+
+  #adopt(opened: Opened): void {
+    this.#opened = opened;
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(this.#disk);
     this.#marks = tables.readMarks(this.#disk);
     this.#checkpoint = tables.readCheckpoint(this.#disk);
-    this.#flushed({ streams });
-    return this.epoch;
   }
 
   stats(): Readonly<Record<string, number>> {

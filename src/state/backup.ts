@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { inspectDatabase, type Journal } from "../journal/journal.ts";
 import { type Clock, isoTime } from "../util/clock.ts";
+import { PlantError } from "../util/errors.ts";
 import type { Random } from "../util/random.ts";
 import { sealFile, unsealFile } from "../util/seal.ts";
 
@@ -25,6 +26,8 @@ export interface BackupFile {
 }
 
 const ending = ".plantbackup";
+/** The operator takes old ones away: they are never deleted here. */
+const backupsMax = 100;
 /** The name that LMDB gives a data file in its folder. */
 const dataName = "data.mdb";
 
@@ -37,7 +40,9 @@ export async function createBackup(
   progress: Progress,
 ): Promise<{ path: string; bytes: number }> {
   const { clock, random, journal, folder } = place;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (listBackups(folder).length >= backupsMax) {
+    throw new PlantError("LIMIT_REACHED", { limit: "backups in the folder", max: backupsMax });
+  }
   const suffix = Buffer.from(random.bytes(3)).toString("hex");
   const name = `plantd-${isoTime(clock.wallMs()).replaceAll(/[:.]/g, "")}-${suffix}`;
   const copy = join(folder, `.${name}.mdb`);
@@ -46,6 +51,10 @@ export async function createBackup(
     await journal.backup(copy);
     const bytes = await sealFile({ from: copy, to: path, passphrase, progress }, random);
     return { path, bytes };
+  } catch (error) {
+    if (error instanceof PlantError) throw error;
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    throw new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
   } finally {
     rmSync(copy, { force: true });
   }

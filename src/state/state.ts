@@ -77,6 +77,8 @@ export class StateCore {
   readonly watchers = new Watchers();
   points: PointTable;
   #isRestoring = false;
+  /** Whether a backup is being tried: one at a time. */
+  #isTrying = false;
   #tending: Promise<void> = Promise.resolve();
 
   constructor(deps: StateDeps, config: StateConfig) {
@@ -213,15 +215,21 @@ export class StateCore {
   /** Verifies a backup, then replaces the store by it. */
   async restore(path: string, passphrase: string): Promise<string> {
     this.refuseWhileRestoring();
-    const { file, remove } = await openBackup(this.backupPlace, path, passphrase);
-    this.#isRestoring = true;
+    if (this.#isTrying) throw new PlantError("STORE_BUSY", { max: 0 });
+    this.#isTrying = true;
+    let remove = () => {};
     try {
+      const opened = await openBackup(this.backupPlace, path, passphrase);
+      const { file } = opened;
+      remove = opened.remove;
+      this.#isRestoring = true;
       await this.#tending;
       const epoch = await this.deps.journal.restore(file);
       this.load();
       return epoch;
     } finally {
       this.#isRestoring = false;
+      this.#isTrying = false;
       remove();
     }
   }

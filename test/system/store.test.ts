@@ -1,9 +1,9 @@
 // The store as a process that is killed under load: what it acknowledged is there exactly once,
 // what it never answered at most once. It must not know the bus.
 import assert from "node:assert/strict";
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, fork, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -155,4 +155,41 @@ test("another process cannot open a store that is open, and can when its owner w
   await kill(store.child);
   await using disk = await openDisk(options);
   assert.notEqual(disk.get("meta", Buffer.from("format")), undefined);
+});
+
+const cannotMount = process.getuid?.() === 0 ? false : "mounting a small file system needs root";
+
+test("a medium without room refuses with a code, and all is well when room returns", {
+  skip: cannotMount,
+}, async (context) => {
+  const mount = join(folder, "small");
+  mkdirSync(mount);
+  const words = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", mount];
+  const { status } = spawnSync("mount", words, { stdio: "ignore" });
+  if (status !== 0) {
+    context.skip("this machine mounts nothing");
+    return;
+  }
+  try {
+    await using disk = await openDisk({ folder: join(mount, "s"), roomBytes: 64 * 1_048_576 });
+    const key = (at: number) => Buffer.from(`k${at}`);
+    const put = (at: number) => ({ table: "t", key: key(at), value: Buffer.alloc(100_000, at) });
+    for (let round = 0; round < 5; round += 1) {
+      let count = 0;
+      await assert.rejects(
+        async () => {
+          for (; count < 100; count += 1) await disk.commit([put(count)]);
+        },
+        (error) => hasCode(error, "STORE_FULL"),
+      );
+      assert.ok(count > 10, `${count} fitted in round ${round}`);
+      assert.equal(disk.get("t", key(count)), undefined);
+      for (let at = 0; at < count; at += 1) {
+        assert.ok(Buffer.from(disk.get("t", key(at))!).equals(put(at).value));
+        await disk.commit([{ table: "t", key: key(at) }]);
+      }
+    }
+  } finally {
+    spawnSync("umount", [mount], { stdio: "ignore" });
+  }
 });
