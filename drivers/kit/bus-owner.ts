@@ -350,6 +350,8 @@ class Owner {
     const tookMs = Math.max(0, nowMs - times.outMs);
     const at = stampNow(clock, boot, clockSync());
     if (verdict.is === "answer" || verdict.is === "exception") {
+      // What was an answer must not be looked at again as a late one.
+      this.#received = new Uint8Array(0);
       this.#figures.answered(nowMs, Math.max(0, times.firstMs - times.outMs));
       this.#late.noteSlow(tookMs, nowMs);
       if (verdict.is === "answer") return { is: "ok", value: verdict.value, at, tookMs };
