@@ -14,7 +14,8 @@ import {
 } from "../wire/wire.ts";
 import { describe } from "./mmi.ts";
 import { type Admission, type Effect, newState } from "./state.ts";
-import { type Input, pauseMs, step } from "./step.ts";
+import { type Input, step } from "./step.ts";
+import { pauseMs } from "./watch.ts";
 
 export type { Admission, BrokerSettings } from "./state.ts";
 

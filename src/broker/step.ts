@@ -8,14 +8,12 @@ import {
   answer,
   detach,
   enqueue,
-  expireQueued,
   idOf,
   makeRoomForService,
   pump,
   refuse,
   release,
   removeWorker,
-  say,
   tellWorker,
   withdraw,
 } from "./queue.ts";
@@ -29,6 +27,7 @@ import {
   serviceNamed,
   type Worker,
 } from "./state.ts";
+import { beat, watch } from "./watch.ts";
 
 /** What happens to the broker; times are monotonic. */
 export type Input =
@@ -57,15 +56,9 @@ export function step(state: State, input: Input): Effect[] {
       forget(state, input.peer);
       break;
     case "tick":
-      tick(state);
+      watch(state);
   }
   return state.effects;
-}
-
-/** Longest time until the next tick, in milliseconds. */
-export function pauseMs(state: State): number {
-  const { heartbeatMs } = state.settings;
-  return state.queued > 0 ? Math.min(25, heartbeatMs / 4) : heartbeatMs / 4;
 }
 
 function receive(state: State, input: Message): void {
@@ -390,40 +383,4 @@ function forget(state: State, peer: string): void {
   const client = state.clients.get(peer);
   if (client === undefined) return;
   for (const request of [...client.open.values()]) abandon(state, request);
-}
-
-function beat(state: State, worker: Worker): void {
-  const codec = worker.dialect === "plant" ? plant : rfc18;
-  say(state, worker, codec.encodeToWorker({ kind: "heartbeat" }));
-}
-
-function tick(state: State): void {
-  for (const service of state.services.values()) {
-    if (service.queued > 0) expireQueued(state, service);
-  }
-  if (state.nowMs < state.watchMs) return;
-  const { heartbeatMs, livenessMs, busyTimeoutMs } = state.settings;
-  state.watchMs = state.nowMs + heartbeatMs / 4;
-  for (const worker of [...state.workers.values()]) {
-    const allowedMs = worker.active.size > 0 ? Math.max(busyTimeoutMs, livenessMs) : livenessMs;
-    const isSilent = state.nowMs - worker.heardMs >= allowedMs;
-    if (isSilent && worker.isSuspect) {
-      state.counters.workersLost += 1;
-      removeWorker(state, worker);
-      continue;
-    }
-    worker.isSuspect = isSilent; // after a standstill of ours its beats are yet to be read
-    for (const request of worker.active.values()) {
-      if (request.client !== undefined && request.dueMs <= state.nowMs) overdue(state, request);
-    }
-    if (state.nowMs - worker.saidMs >= heartbeatMs) beat(state, worker);
-  }
-}
-
-/** The deadline passed while a worker works: nobody waits, the worker is told. */
-function overdue(state: State, request: Request): void {
-  state.counters.expired += 1;
-  refuse(state, request, "EXPIRED", { service: request.service.name });
-  detach(state, request);
-  tellWorker(state, request, { kind: "cancel" });
 }

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Admission, type BrokerSettings, newState } from "../../../src/broker/state.ts";
-import { pauseMs, step } from "../../../src/broker/step.ts";
+import { step } from "../../../src/broker/step.ts";
+import { pauseMs } from "../../../src/broker/watch.ts";
 import { type Frames, plant, rfc18 } from "../../../src/mdp/mdp.ts";
 import { seededRandom } from "../../../src/util/random.ts";
 
