@@ -59,14 +59,17 @@ export function judge(facts: Facts): Verdict {
 
 function headline(facts: Facts): string {
   const { link, outbox } = facts;
-  const isBrokerDown = facts.parts.some(({ name, state }) => name === "broker" && state === "down");
-  const words = isBrokerDown ? [] : [devicesInWords(facts.devices)];
+  const words = isBrokerDown(facts) ? [] : [devicesInWords(facts.devices)];
   const down = facts.parts.filter((part) => part.state === "down");
   if (down.length > 0) words.unshift(`${down.map((part) => part.name).join(", ")} down`);
   if (link.enrolled === false) words.push("not enrolled");
   else if (link.state !== "unknown") words.push(`link ${link.state}`);
   if (outbox.waiting !== null) words.push(`${describeCount(outbox.waiting)} waiting`);
   return words.join(" · ");
+}
+
+function isBrokerDown({ parts }: Pick<Facts, "parts">): boolean {
+  return parts.some(({ name, state }) => name === "broker" && state === "down");
 }
 
 function devicesInWords(devices: readonly DeviceStatus[]): string {
@@ -111,7 +114,8 @@ function diskSpace({ box }: Facts): readonly Finding[] {
   return [finding(severity, "DISK_LOW", text, null, "plant explain DISK_LOW")];
 }
 
-function linesFailed({ buses }: Facts): readonly Finding[] {
+function linesFailed({ buses, parts }: Facts): readonly Finding[] {
+  if (isBrokerDown({ parts })) return []; // nobody can be asked
   const failed = buses.filter((bus) => bus.state === "failed" || bus.state === "down");
   const severity = failed.length === buses.length ? "fault" : "degraded";
   return failed.map((bus) => {
