@@ -7,7 +7,7 @@ import type { Clock } from "../../src/util/clock.ts";
 import { asPlantError } from "../../src/util/errors.ts";
 import type { Log } from "../../src/util/log.ts";
 import type { Random } from "../../src/util/random.ts";
-import type { Running } from "../../src/util/running.ts";
+import { type Running, within } from "../../src/util/running.ts";
 import type { PointInfo, TimedSample } from "./device-plan.ts";
 import { type Batch, type LineEvent, Outbox, type OutboxLimits } from "./outbox.ts";
 
@@ -44,6 +44,8 @@ const service = "org.plantd.State";
 const deadlineMs = 10_000;
 const retryRange = { baseMs: 100, ceilingMs: 5000 };
 
+/** Time to tell the store what still waits when the line ends. */
+const closeMaxMs = 1000;
 /** Answers that repeating would not change. */
 const permanent = ["REQUEST_MALFORMED", "MESSAGE_TOO_LARGE", "OPERATION_UNKNOWN"];
 
@@ -55,6 +57,8 @@ export function startReporter(deps: ReporterDeps, options: ReporterOptions): Rep
   let wake = new AbortController();
   let number = 0;
   let refused = 0;
+  let isIdle = true;
+  let onIdle = () => {};
 
   async function deliver(operation: string, body: Readonly<Record<string, unknown>>) {
     number += 1;
@@ -85,6 +89,8 @@ export function startReporter(deps: ReporterDeps, options: ReporterOptions): Rep
       const events = outbox.takeEvents();
       if (events.length > 0) await deliver("append-event", { flush: "now", events });
       if (outbox.waiting > 0 || stop.signal.aborted) continue;
+      isIdle = true;
+      onIdle();
       wake = new AbortController();
       await deps.clock.sleep(idleMs, wake.signal);
     }
@@ -100,16 +106,22 @@ export function startReporter(deps: ReporterDeps, options: ReporterOptions): Rep
       if (samples.length === 0) return;
       const lost = outbox.add(samples, flush);
       if (lost.length > 0) options.onLoss(lost);
+      isIdle = false;
       wake.abort();
     },
     event(event) {
       outbox.addEvent(event);
+      isIdle = false;
       wake.abort();
     },
     get figures() {
       return { waiting: outbox.waiting, lost: outbox.lost, refused };
     },
     async [Symbol.asyncDispose]() {
+      const idle = new Promise<void>((resolve) => {
+        onIdle = resolve;
+      });
+      if (!isIdle && !stop.signal.aborted) await within(deps.clock, closeMaxMs, idle);
       stop.abort();
       wake.abort();
       await ended;

@@ -305,6 +305,23 @@ test("a device that limits what is written fails the verification", async () => 
   assert.deepEqual(await at.call("write", write), expected);
 });
 
+test("what still waits when the line ends is told first, unless the store stays away", async () => {
+  const at = rig(1);
+  await at.clock.pass(2000);
+  at.refusals.push(new PlantError("TIME_RAN_OUT", { waitedMs: 1 }));
+  at.memory.shift();
+  const read = await at.call("read", { device: "d1", point: "level" });
+  await at[Symbol.asyncDispose]();
+  assert.ok(at.points().some(({ value }) => value === read.value));
+  const other = rig(1);
+  const away = new PlantError("NO_SERVICE", { service: "org.plantd.State" });
+  other.refusals.push(...Array.from({ length: 1000 }, () => away));
+  await other.clock.pass(2000);
+  const endMs = other.clock.monotonicMs() + 1500;
+  await other[Symbol.asyncDispose]();
+  assert.ok(other.clock.monotonicMs() < endMs);
+});
+
 const refusedWrites: readonly [string, unknown, string][] = [
   ["an unknown device", { device: "x", point: "level", value: 1 }, "DEVICE_UNKNOWN"],
   ["an unknown point", { device: "d1", point: "x", value: 1 }, "POINT_UNKNOWN"],
