@@ -46,7 +46,6 @@ function mosquittoConfig(settings: MosquittoSettings): string {
     "autosave_interval 60",
     "persistent_client_expiration 14d",
     "",
-    "max_connections 10000",
     `max_packet_size ${packetBytesMax}`,
     `max_inflight_messages ${inflightMessagesMax}`,
     `max_queued_messages ${queuedMessagesMax}`,
@@ -55,6 +54,8 @@ function mosquittoConfig(settings: MosquittoSettings): string {
     "",
     `listener ${settings.port} ${settings.host}`,
     "protocol mqtt",
+    // Named before a listener it would open one more, on port 1883 and without TLS.
+    "max_connections 10000",
     `cafile ${settings.authorityFile}`,
     `certfile ${settings.certificateFile}`,
     `keyfile ${settings.keyFile}`,

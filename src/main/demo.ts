@@ -29,6 +29,8 @@ interface Options {
 
 /** Values older than this at the end do not come any more. */
 const staleMs = 10_000;
+/** Time for the first values; under a second on an idle machine. */
+const firstMaxMs = 60_000;
 
 function parseOptions(words: readonly string[]): Options | undefined {
   const values = parseWords(words);
@@ -156,13 +158,19 @@ function describe({ verdict, waiting, values, ageMs }: Glance): string {
   return `${gateway} · ${waiting ?? "?"} records wait · at the centre: ${centre}`;
 }
 
-/** Waits until a value of each line is at the centre. */
-async function firstValues(sight: Sight, signal: AbortSignal): Promise<void> {
+/** Waits until a good value of each device is at the centre; tells what is missing after a minute. */
+async function firstValues(sight: Sight, signal: AbortSignal): Promise<boolean> {
+  const untilMs = clock.monotonicMs() + firstMaxMs;
   while (!signal.aborted) {
-    const { values = [] } = await look(sight, signal);
-    if (missingIn(values).length === 0) return;
-    await clock.sleep(200, signal);
+    const missing = missingIn((await look(sight, signal)).values ?? []);
+    if (missing.length === 0) return true;
+    if (clock.monotonicMs() > untilMs) {
+      say(`no good value of ${missing.join(", ")} reached the centre; see the logs`);
+      return false;
+    }
+    await clock.sleep(100, signal);
   }
+  return false;
 }
 
 /** Devices without a good value at the centre. */
@@ -249,8 +257,8 @@ async function demo(options: Options): Promise<number> {
     await using stage = await raiseStage({ clock, random, log, places, step, signal, die });
     const { page, centrePage } = stage;
     const sight: Sight = { clock, page, centrePage, gateway: gatewayName };
-    await firstValues(sight, signal);
-    if (!signal.aborted) step("values of every device are at the centre");
+    if (await firstValues(sight, signal)) step("values of every device are at the centre");
+    else if (options.isHeadless) ending.abort();
     if (!options.isHeadless && !signal.aborted) tell(stage, places);
     await attend(stage, sight, options, ending);
     if (options.isHeadless) code = signal.aborted ? 1 : await judge(sight, signal);
