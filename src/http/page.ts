@@ -31,11 +31,13 @@ export interface PageFacts {
   readonly device?: string;
 }
 
-const style = readFileSync(new URL("page.css", import.meta.url), "utf8");
-const script = `"use strict";${sparkPoints.toString()};${shortAge.toString()};${readFileSync(
-  new URL("page.mjs", import.meta.url),
-  "utf8",
-)}`;
+const style = ["page.css", "panels.css", "narrow.css"].map(readBeside).join("");
+const script = `"use strict";${sparkPoints.toString()};${shortAge.toString()};${readBeside("page.mjs")}`;
+
+/** A file that lies beside this one, also once compiled. */
+function readBeside(name: string): string {
+  return readFileSync(new URL(name, import.meta.url), "utf8");
+}
 
 function hashOf(text: string): string {
   return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
