@@ -9,6 +9,9 @@ const service = "org.plantd.State";
 /** The name under which the store keeps this consumer's watermarks. */
 const consumer = "sync";
 const callMs = 10_000;
+/** What the store gives in one answer at most. */
+const limitMax = 10_000;
+const bytesMaxMax = 4_194_304;
 
 const sequence = v.pipe(v.number(), v.integer(), v.minValue(0));
 const epoch = v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/));
@@ -108,7 +111,9 @@ export async function readChanges(
   signal: AbortSignal,
 ): Promise<Changes> {
   const deadlineMs = request.waitMs + callMs;
-  const answer = await client.call(service, "changes", request, { deadlineMs, signal });
+  const limit = Math.min(request.limit, limitMax);
+  const args = { ...request, limit, bytesMax: Math.min(request.bytesMax, bytesMaxMax) };
+  const answer = await client.call(service, "changes", args, { deadlineMs, signal });
   return check(changesSchema, answer) as Changes;
 }
 

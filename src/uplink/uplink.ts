@@ -118,7 +118,12 @@ export async function startUplink(deps: UplinkDeps, options: UplinkOptions): Pro
   }
 
   async function attempt(signal: AbortSignal): Promise<Outcome> {
-    setState({ status: "connecting", window: slots.count });
+    const { reason: before } = state;
+    setState({
+      status: "connecting",
+      window: slots.count,
+      ...(before === undefined ? {} : { reason: before }),
+    });
     const made = await open(options).catch((error: unknown) => linkError(address, error));
     if (made instanceof PlantError) return { upMs: 0, isConfirmed: false, reason: made };
     connection = made;
@@ -168,7 +173,8 @@ export async function startUplink(deps: UplinkDeps, options: UplinkOptions): Pro
       const fields = { code, reason: outcome.reason.message, retryMs: next.waitMs, failures };
       if (code === "LINK_TAKEN_OVER") log.error("another client took the connection over", fields);
       else log.warn("not connected", fields);
-      setState({ ...state, retryMs: next.waitMs });
+      const { reason } = outcome;
+      setState({ status: "down", reason, window: slots.count, retryMs: next.waitMs });
       wake = new AbortController();
       await clock.sleep(next.waitMs, AbortSignal.any([signal, wake.signal]));
     },
