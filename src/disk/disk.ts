@@ -28,6 +28,9 @@ export interface Write {
   readonly value?: Uint8Array;
 }
 
+/** Which part of the room a commit may use. */
+export type Room = "common" | "reserve";
+
 /** Rows from `from` (included) to `to` (excluded), in key order; downwards when `reverse`. */
 export interface RangeOptions {
   readonly from?: Uint8Array;
@@ -56,11 +59,12 @@ export interface Disk extends AsyncDisposable {
   get(table: string, key: Uint8Array): Uint8Array | undefined;
   range(table: string, options?: RangeOptions): Iterable<Row>;
   /**
-   * All of `writes` or none of them; resolves after the flush to the device.
+   * All of `writes` or none of them; resolves after the flush to the device. The last of the room
+   * is a reserve for writes that say so: those without which no room can be made.
    * @throws PlantError STORE_FULL when the room or the medium is used up; LIMIT_REACHED above
    * `writesMax` writes; STORE_CLOSED after disposal.
    */
-  commit(writes: readonly Write[]): Promise<void>;
+  commit(writes: readonly Write[], room?: Room): Promise<void>;
   /** Writes a compact copy to `path` (temporary file, fsync, rename); returns its bytes. */
   backup(path: string): Promise<number>;
   stats(): DiskStats;
@@ -182,19 +186,19 @@ class LmdbDisk implements Disk {
     }
   }
 
-  commit(writes: readonly Write[]): Promise<void> {
-    const mine = this.#tail.then(() => this.#commit(writes));
+  commit(writes: readonly Write[], room: Room = "common"): Promise<void> {
+    const mine = this.#tail.then(() => this.#commit(writes, room));
     this.#tail = mine.catch(() => {});
     return mine;
   }
 
-  async #commit(writes: readonly Write[]): Promise<void> {
+  async #commit(writes: readonly Write[], room: Room): Promise<void> {
     if (writes.length === 0) return;
     if (writes.length > writesMax) {
       throw new PlantError("LIMIT_REACHED", { limit: "writes of one commit", max: writesMax });
     }
     const tables = writes.map((write) => this.#table(write.table));
-    const bytes = this.#admit(writes);
+    const bytes = this.#admit(writes, room);
     try {
       await this.#root.batch(() => {
         writes.forEach(({ key, value }, at) => {
@@ -212,7 +216,7 @@ class LmdbDisk implements Disk {
   }
 
   /** Refuses what does not fit; what only removes always fits. */
-  #admit(writes: readonly Write[]): number {
+  #admit(writes: readonly Write[], room: Room): number {
     let bytes = 0;
     let cost = 0;
     for (const { key, value } of writes) {
@@ -227,8 +231,9 @@ class LmdbDisk implements Disk {
     }
     this.#sinceMeasure += 1;
     const need = cost + spareBytes;
-    if (this.#sinceMeasure >= measureEvery || this.#liveBytes + need > this.#room) this.#measure();
-    if (cost > 0 && this.#liveBytes + need > this.#room) {
+    const most = room === "reserve" ? this.#room : this.#room - reserveOf(this.#room);
+    if (this.#sinceMeasure >= measureEvery || this.#liveBytes + need > most) this.#measure();
+    if (cost > 0 && this.#liveBytes + need > most) {
       throw new PlantError("STORE_FULL", { folder: this.#folder, roomBytes: this.#room });
     }
     this.#liveBytes += cost;
@@ -259,6 +264,7 @@ class LmdbDisk implements Disk {
   }
 
   stats(): DiskStats {
+    if (this.#closing === undefined && this.#sinceMeasure > 0) this.#measure();
     return {
       commits: this.#commits,
       bytesPut: this.#bytesPut,
@@ -278,6 +284,11 @@ class LmdbDisk implements Disk {
     await this.#root.close();
     await new Promise<void>((resolve) => this.#lock.close(() => resolve()));
   }
+}
+
+/** The part of the room that common writes leave free. */
+function reserveOf(roomBytes: number): number {
+  return Math.min(8 * 1_048_576, roomBytes / 8);
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

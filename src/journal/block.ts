@@ -1,6 +1,6 @@
 // The bytes of one block of the log: records of one commit and stream, with a checksum.
 // It must not know what the records mean, or where blocks are kept.
-import { crc32 } from "node:zlib";
+import { constants, crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { PlantError } from "../util/errors.ts";
 
 /** The streams of a gateway, in the order of their numbers on disk. */
@@ -25,18 +25,27 @@ export interface BlockHead {
 const version = 1;
 /** Body: one JSON text per record, separated by a newline. */
 const plainLines = 0;
+/** The same, compressed by Zstandard. @see RFC 8878 */
+const zstdLines = 1;
 const headBytes = 48;
+/** Bodies below this are kept as they are. */
+const compressFrom = 512;
+/** A body that grows beyond this is not expanded. */
+const bodyBytesMax = 268_435_456;
+const fast = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
 // crc32 u32 | version u8 | stream u8 | codec u8 | 0 | count u32 | 0 u32 | first u64 | wall f64
 // | epoch 16 bytes | body; the checksum covers all that follows it. Integers are big-endian.
 
 /** The bytes of a block whose records are already JSON texts. */
 export function encodeBlock(head: Omit<BlockHead, "count">, texts: readonly string[]): Uint8Array {
-  const body = Buffer.from(texts.join("\n"));
+  const plain = Buffer.from(texts.join("\n"));
+  const isPlain = plain.length < compressFrom;
+  const body = isPlain ? plain : zstdCompressSync(plain, fast);
   const bytes = Buffer.allocUnsafe(headBytes + body.length);
   bytes[4] = version;
   bytes[5] = streams.indexOf(head.stream);
-  bytes[6] = plainLines;
+  bytes[6] = isPlain ? plainLines : zstdLines;
   bytes[7] = 0;
   bytes.writeUInt32BE(texts.length, 8);
   bytes.writeUInt32BE(0, 12);
@@ -76,12 +85,21 @@ export function decodeBlock(block: Uint8Array): { head: BlockHead; texts: string
     throw damaged("the checksum of a block does not fit");
   }
   const head = decodeHead(block);
-  if (bytes[6] !== plainLines) {
-    throw new PlantError("STORE_FORMAT_NEWER", { found: `codec ${bytes[6]}`, known: plainLines });
-  }
-  const texts = bytes.toString("utf8", headBytes).split("\n");
+  const texts = expand(bytes[6] ?? 0, bytes.subarray(headBytes)).split("\n");
   if (texts.length !== head.count) throw damaged("a block has another count than its head says");
   return { head, texts };
+}
+
+function expand(codec: number, body: Buffer): string {
+  if (codec === plainLines) return body.toString("utf8");
+  if (codec !== zstdLines) {
+    throw new PlantError("STORE_FORMAT_NEWER", { found: `codec ${codec}`, known: zstdLines });
+  }
+  try {
+    return zstdDecompressSync(body, { maxOutputLength: bodyBytesMax }).toString("utf8");
+  } catch (error) {
+    throw new PlantError("STORE_DAMAGED", { reason: "a block does not expand" }, { cause: error });
+  }
 }
 
 function damaged(reason: string): PlantError {

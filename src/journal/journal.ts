@@ -77,7 +77,10 @@ export interface Journal extends Running {
     rows: ReadonlyMap<number, string | undefined>,
     mark: tables.CheckpointMark,
   ): Promise<void>;
-  /** Removes blocks that every consumer acknowledged, older than `keepMs`; returns how many. */
+  /**
+   * Removes blocks that every consumer acknowledged, older than `keepMs`, or of any age when room
+   * runs short; returns how many.
+   */
   trim(): Promise<number>;
   backup(path: string): Promise<number>;
   /**
@@ -90,6 +93,8 @@ export interface Journal extends Running {
 
 /** The most consumers that hold records. */
 const consumersMax = 64;
+/** Above this share of the room, acknowledged records are not kept for their age. */
+const keepRoomShare = 0.7;
 /** Blocks removed in one commit. */
 const trimBlocksMax = 500;
 const rowsPerCommit = 900;
@@ -122,7 +127,7 @@ async function openEpoch(disk: Disk, { random }: JournalDeps): Promise<Opened> {
   const epoch = Buffer.from(random.bytes(16)).toString("hex");
   const parent = lineage.at(-1)?.epoch ?? null;
   lineage.push({ epoch, parent, cuts: { ...heads } });
-  await disk.commit([tables.formatWrite(), tables.lineageWrite(lineage)]);
+  await disk.commit([tables.formatWrite(), tables.lineageWrite(lineage)], "reserve");
   return { epoch, lineage, heads };
 }
 
@@ -255,7 +260,7 @@ class DiskJournal implements Journal {
       consumer,
       tables.forStreams((stream) => Math.min(next[stream], before?.[stream] ?? next[stream])),
     );
-    await this.#disk.commit([tables.marksWrite(consumer, next)]);
+    await this.#disk.commit([tables.marksWrite(consumer, next)], "reserve");
     marks.set(consumer, next);
   }
 
@@ -283,10 +288,10 @@ class DiskJournal implements Journal {
     for (const [index, text] of rows) {
       writes.push(tables.pointWrite(index, text));
       if (writes.length < rowsPerCommit) continue;
-      await this.#disk.commit(writes);
+      await this.#disk.commit(writes, "reserve");
       writes = [];
     }
-    await this.#disk.commit([...writes, tables.checkpointWrite(mark)]);
+    await this.#disk.commit([...writes, tables.checkpointWrite(mark)], "reserve");
     this.#checkpoint = mark;
   }
 
@@ -298,19 +303,29 @@ class DiskJournal implements Journal {
   }
 
   async trim(): Promise<number> {
-    const beforeWallMs = this.#deps.clock.wallMs() - this.#options.keepMs;
     let removed = 0;
     for (const stream of streams) {
-      const limit = this.#trimLimit(stream);
-      const keys = this.#reader.oldBlocks(stream, { limit, beforeWallMs, max: trimBlocksMax });
-      if (keys.length === 0) continue;
-      await this.#disk.commit(keys.map((key) => ({ table: tables.logTable, key })));
-      this.#reader.forget();
-      removed += keys.length;
+      for (;;) {
+        const limit = this.#trimLimit(stream);
+        const beforeWallMs = this.#keepSinceWallMs();
+        const keys = this.#reader.oldBlocks(stream, { limit, beforeWallMs, max: trimBlocksMax });
+        if (keys.length === 0) break;
+        await this.#disk.commit(keys.map((key) => ({ table: tables.logTable, key })));
+        this.#reader.forget();
+        removed += keys.length;
+        if (keys.length < trimBlocksMax) break;
+      }
     }
     if (removed > 0) await this.#trimLineage();
     this.#trimmed += removed;
     return removed;
+  }
+
+  /** Acknowledged records made before this may go: all of them when room runs short. */
+  #keepSinceWallMs(): number {
+    const { liveBytes, roomBytes } = this.#disk.stats();
+    if (liveBytes > roomBytes * keepRoomShare) return Number.POSITIVE_INFINITY;
+    return this.#deps.clock.wallMs() - this.#options.keepMs;
   }
 
   /** An epoch leaves the lineage when its last record is gone, ancestors first. */
@@ -324,7 +339,7 @@ class DiskJournal implements Journal {
     }
     if (gone === 0) return;
     const kept = lineage.slice(gone);
-    await this.#disk.commit([tables.lineageWrite(kept)]);
+    await this.#disk.commit([tables.lineageWrite(kept)], "reserve");
     lineage.splice(0, gone);
   }
 

@@ -149,13 +149,15 @@ test("a full store refuses with a code, without a gap, and goes on when there is
   const clock = fakeClock();
   const options = { roomBytes: 3_000_000, keepMs: 0 };
   await using journal = await openTestJournal(folder.path, options, { clock });
-  const big = "x".repeat(20_000);
+  // Text that does not become smaller by compression.
+  const big = Buffer.from(seededRandom(1).bytes(15_000)).toString("base64");
+  const bigger = () => big.slice(1000 * (journal.head("log") % 10));
   let settledFalse = 0;
   const settle = (isFlushed: boolean) => {
     if (!isFlushed) settledFalse += 1;
   };
   await assert.rejects(async () => {
-    for (let at = 0; at < 500; at += 1) await journal.append(request(big, 5, { settle }));
+    for (let at = 0; at < 500; at += 1) await journal.append(request(bigger(), 5, { settle }));
   }, code("STORE_FULL"));
   assert.equal(settledFalse, 1);
   const last = journal.head("log");
@@ -192,6 +194,35 @@ test("an epoch leaves the lineage when its last record is trimmed, never the new
     epochs.slice(4),
   );
   assert.equal((await journal.append(request("b"))).first, 9);
+});
+
+test("a large block is kept compressed and comes back whole", () => {
+  const texts = Array.from({ length: 1000 }, (_, at) => JSON.stringify({ value: at, unit: "°C" }));
+  const bytes = encodeBlock(head, texts);
+  assert.ok(bytes.length < texts.join("").length / 3);
+  assert.deepEqual(decodeBlock(bytes).texts, texts);
+  assert.throws(() => decodeBlock(flip(Buffer.from(bytes), 300)), code("STORE_DAMAGED"));
+});
+
+test("acknowledged records go before their age when room runs short, others never", async () => {
+  using folder = temporaryFolder();
+  await using journal = await openTestJournal(folder.path, { roomBytes: 3_000_000, keepMs: 1e9 });
+  const text = () =>
+    Buffer.from(seededRandom(journal.head("log")).bytes(50_000)).toString("base64");
+  await journal.position("sync");
+  const fill = async () => {
+    for (let at = 0; at < 100; at += 1) await journal.append(request(text()));
+  };
+  await assert.rejects(fill, code("STORE_FULL"));
+  const fillUp = async () => {
+    for (let at = 0; at < 5000; at += 1) await journal.append(request("small"));
+  };
+  await assert.rejects(fillUp, code("STORE_FULL"));
+  assert.equal(await journal.trim(), 0);
+  const last = journal.head("log");
+  await journal.ack("sync", "log", last - 1);
+  assert.ok((await journal.trim()) > 0);
+  assert.equal((await journal.append(request(text()))).first, last + 1);
 });
 
 test("nothing above the checkpoint goes, whoever acknowledged it", async () => {
