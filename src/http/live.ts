@@ -74,7 +74,9 @@ async function followOnce(
       const part = await parts.next();
       if (part.done) {
         const { position } = (part.value ?? {}) as { position?: unknown };
-        if (typeof position === "number") after = Math.max(after, position);
+        if (typeof position !== "number") break;
+        if (position > 0 && position < after) return; // another store: a backup was restored
+        after = Math.max(after, position);
         break;
       }
       for (const point of readPoints(part.value)) {

@@ -217,6 +217,23 @@ test("live values follow the store, keep 60 samples, and come back after a loss"
   assert.equal(live.layout, layout, "no row has moved");
 });
 
+test("a store that was replaced by a backup is listed afresh", async () => {
+  const clock = fakeClock(now);
+  const parts = fakeParts();
+  let watches = 0;
+  parts.state.watch = async ({ signal }) => {
+    watches += 1;
+    if (watches > 1) await clock.sleep(60_000, signal);
+    return { position: 2 };
+  };
+  await using live = startLive({ clock, client: parts.bus.client(), log });
+  parts.points.pop();
+  await clock.advance(10);
+  const lists = parts.bus.calls.filter(({ operation }) => operation === "list").length;
+  assert.equal(lists, 2);
+  assert.equal(live.list().length, 3);
+});
+
 test("points beyond the page's limit are counted, not kept", async () => {
   const clock = fakeClock(now);
   const parts = fakeParts();
