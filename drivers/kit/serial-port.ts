@@ -39,6 +39,12 @@ export function describeSerial({ baud, dataBits, parity, stopBits }: SerialSetti
 export function makeSerialPort(settings: SerialSettings): Port {
   const { path } = settings;
   let current: SerialPort | undefined;
+  /** What waits for the port: it calls nothing back when it is unplugged meanwhile. */
+  const waiting = new Set<(reason: string) => void>();
+  const giveUp = (reason: string) => {
+    for (const end of waiting) end(reason);
+    waiting.clear();
+  };
   const unusable = (reason: string, cause?: unknown) =>
     new PlantError("PORT_UNUSABLE", { port: path, reason }, { cause });
 
@@ -61,6 +67,7 @@ export function makeSerialPort(settings: SerialSettings): Port {
         if (current !== stream) return;
         current = undefined;
         stream.close(() => {});
+        giveUp(reason);
         events.closed(unusable(reason));
       });
       await new Promise<void>((resolve, reject) => {
@@ -74,20 +81,32 @@ export function makeSerialPort(settings: SerialSettings): Port {
           reject(unusable("it is not open"));
           return;
         }
+        const end = (reason: string) => reject(unusable(reason));
+        waiting.add(end);
         current.write(Buffer.from(data), (error) => {
+          waiting.delete(end);
           if (error) reject(unusable(error.message, error));
           else resolve();
         });
       }),
     dropInput: () =>
       new Promise((resolve) => {
-        if (current === undefined) resolve();
-        else current.flush(() => resolve());
+        if (current === undefined) {
+          resolve();
+          return;
+        }
+        const end = () => resolve();
+        waiting.add(end);
+        current.flush(() => {
+          waiting.delete(end);
+          resolve();
+        });
       }),
     async close() {
       const stream = current;
       current = undefined;
       if (stream === undefined) return;
+      giveUp("it was closed");
       await new Promise<void>((resolve) => {
         stream.close(() => resolve());
       });
