@@ -18,6 +18,8 @@ import type { Change, Shelf } from "./shelf.ts";
 const changesPerCommitMax = 900;
 /** Bytes of one commit, so that the wait for it stays short. */
 const bytesPerCommitMax = 16_777_216;
+/** Work for one commit ends after this long, so that answers and the page do not wait for it. */
+const workMs = 50;
 /** Bytes that may wait; beyond, the broker waits. */
 const waitingBytesMax = 33_554_432;
 const tickMs = 500;
@@ -66,8 +68,9 @@ export function startIntake(deps: IntakeDeps): Intake {
   /** One commit's worth of messages; then the answers. */
   async function round(): Promise<void> {
     const group = new Group({ ...deps, counters });
+    const until = clock.monotonicMs() + workMs;
     let bytes = 0;
-    while (!group.isFull && bytes < bytesPerCommitMax) {
+    while (!group.isFull && bytes < bytesPerCommitMax && clock.monotonicMs() < until) {
       const message = queue.shift();
       if (message === undefined) break;
       bytes += message.payload.length;
