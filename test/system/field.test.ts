@@ -6,17 +6,24 @@ import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { startBusOwner } from "../../drivers/kit/bus-owner.ts";
 import {
+  decodeResponse,
+  encodeRequest,
+  frameRtu,
+  hasValidCrc,
   loadProfile,
+  modbusAdapter,
   orders,
   type Profile,
   parseProfile,
   profileNames,
+  type Request,
   types,
 } from "../../drivers/modbus/modbus.ts";
 import { type Simulator, startPtyPair, startSimulator } from "../../drivers/simulator/simulator.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
-import { seededRandom } from "../../src/util/random.ts";
+import { seededRandom, systemRandom } from "../../src/util/random.ts";
 import { within } from "../../src/util/running.ts";
 import {
   eventually,
@@ -229,6 +236,48 @@ async function writeAll(line: FieldLine, slave: ForeignSlave): Promise<void> {
   );
 }
 
+/** Writes many coils by one request, which no profile needs, and compares what arrived. */
+async function writeCoils(text: string, slave: ForeignSlave): Promise<void> {
+  const config = lineConfig(text);
+  assert.ok(config.kind === "modbus-tcp");
+  const adapter = modbusAdapter(config, profileOf);
+  let isOpen = false;
+  await using bus = startBusOwner(
+    { clock, log: silentLog, random: systemRandom, boot: "0".repeat(32), clockSync: () => "none" },
+    {
+      ...config,
+      port: adapter.makePort(),
+      timing: adapter.timing,
+      onState: ({ state }) => {
+        isOpen = state === "open";
+      },
+    },
+  );
+  await eventually("the port is open", () => isOpen);
+  const unit = ids.indexOf("everything") + 1;
+  const values = Array.from({ length: 30 }, () => random.unit() < 0.5);
+  const request: Request = { is: "write-coils", address: 0, values };
+  const before = slave.writes.length;
+  const outcome = await bus.request({
+    lane: "write",
+    signature: { unit, function: 15, answerBytes: 8 },
+    frame: frameRtu(unit, encodeRequest(request)),
+    judge(received) {
+      if (received.length < 8 || !hasValidCrc(received)) return { is: "more" };
+      const response = decodeResponse(request, received.subarray(1, -2));
+      return response.is === "done"
+        ? { is: "answer", value: true }
+        : { is: "wrong", fault: "long" };
+    },
+  });
+  assert.equal(outcome.is, "ok");
+  const arrived = slave.writes.slice(before);
+  assert.equal(arrived.length, 10);
+  for (const [at, seen] of arrived.entries()) {
+    assert.deepEqual([seen.function, seen.written, seen.value], [15, `coil_${at}`, values[at * 3]]);
+  }
+}
+
 test(`a foreign slave on RTU holds what is reported, in every type and order (seed ${seed})`, async () => {
   const ends = [folder.path("ra"), folder.path("rb")] as const;
   await using _cable = await startPtyPair({ clock }, ends);
@@ -245,6 +294,7 @@ test(`a foreign slave on TCP holds what is reported, in every type and order (se
   await using line = startFieldLine(lineConfig(config), profiles);
   assert.ok((await compareAll(line)) > 150);
   await writeAll(line, slave);
+  await writeCoils(config, slave);
 });
 
 const run = promisify(execFile);
