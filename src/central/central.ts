@@ -94,6 +94,10 @@ export async function startCentral(deps: CentralDeps, config: Config["central"])
     answers: { centre: id, signer: { key: keys.signing, kid: keyId(keys.signing.publicKey) } },
     heldBytesMax: config.heldBytesMax,
   });
+  const listeners = new Set<() => void>();
+  const announce = () => {
+    for (const listener of listeners) listener();
+  };
   const enrolment = openEnrolment({
     clock,
     random,
@@ -104,9 +108,11 @@ export async function startCentral(deps: CentralDeps, config: Config["central"])
     centre: id,
     mqtt: () => config.publicMqtt || config.mqtt,
     codeHours: config.codeHours,
-    onEnrolled: (device) => forgetDevice(state, device),
+    onEnrolled: (device) => {
+      forgetDevice(state, device);
+      announce();
+    },
   });
-  const listeners = new Set<() => void>();
   let uplink: Uplink | undefined;
   const intake = opened.use(
     startIntake({
@@ -117,9 +123,7 @@ export async function startCentral(deps: CentralDeps, config: Config["central"])
       pending,
       now,
       send: (topic, payload) => send(uplink, topic, payload),
-      onChange: () => {
-        for (const listener of listeners) listener();
-      },
+      onChange: announce,
     }),
   );
   if (config.mqtt !== "") {
@@ -139,6 +143,7 @@ export async function startCentral(deps: CentralDeps, config: Config["central"])
     link: () => uplink?.state,
     dropped: () => uplink?.dropped ?? 0,
     disk: () => disk.stats(),
+    announce,
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -28,6 +28,8 @@ export interface FacadeDeps {
   /** Messages dropped before ingest. */
   readonly dropped: () => number;
   readonly disk: () => DiskStats;
+  /** Tells the pages that something changed. */
+  readonly announce: () => void;
   readonly onChange: (listener: () => void) => () => void;
 }
 
@@ -39,7 +41,11 @@ export function createFacade(deps: FacadeDeps): Facade {
     values: (device) => listValues(state, device),
     history: (device, query) => readHistory(state, device, query),
     gaps: (device) => listGaps(state, device),
-    createDevice: (device) => enrolment.createDevice(device),
+    async createDevice(device) {
+      const made = await enrolment.createDevice(device);
+      deps.announce();
+      return made;
+    },
     enrol: (body) => enrolment.enrol(body),
     keySet: () => deps.keySet.text,
     health: () => healthOf(deps),

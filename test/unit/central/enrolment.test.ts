@@ -45,6 +45,7 @@ interface Desk {
   readonly web: Fetch;
   readonly lines: string[];
   readonly enrolled: string[];
+  readonly announced: string[];
 }
 
 function openDesk(): Desk {
@@ -53,6 +54,7 @@ function openDesk(): Desk {
   const bench = openBench(shelf);
   const lines: string[] = [];
   const enrolled: string[] = [];
+  const announced: string[] = [];
   const log = openLog({ service: "test", level: "debug", write: (line) => lines.push(line) });
   const key = Buffer.from(keys.signing.publicKey).toString("base64url");
   const keySet = issueKeySet(
@@ -91,12 +93,13 @@ function openDesk(): Desk {
     link: () => ({ status: "up", window: 8 }),
     dropped: () => 0,
     disk: () => ({ commits: 0, bytesPut: 0, fileBytes: 0, liveBytes: 0, roomBytes: 1 }),
+    announce: () => announced.push("announced"),
     onChange: () => () => {},
   });
   const { adminToken } = keys;
   const hosts = new Set(["centre.example"]);
   const web = createWeb({ clock, log, facade, adminToken, hosts, pagePolicy });
-  return { clock, shelf, bench, enrolment, web, lines, enrolled };
+  return { clock, shelf, bench, enrolment, web, lines, enrolled, announced };
 }
 
 const nonce = new Uint8Array(16);
@@ -345,7 +348,7 @@ for (const [name, row] of Object.entries(wrong)) {
 }
 
 test("with the admin token a device is made, and its code enrols over the web", async () => {
-  const { web } = openDesk();
+  const { web, announced } = openDesk();
   const headers = { authorization: `Bearer ${keys.adminToken}` };
   const made = await ask(web, {
     path: "/api/v1/devices",
@@ -354,6 +357,7 @@ test("with the admin token a device is made, and its code enrols over the web", 
     headers,
   });
   assert.equal(made.status, 201);
+  assert.equal(announced.length, 1, "open pages hear of it");
   const { code } = (await made.json()) as { code: string };
   const { signed, secret } = request(code);
   const body = JSON.stringify(signed);
