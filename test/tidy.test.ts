@@ -159,7 +159,7 @@ test("no file has a name that says nothing", () => {
 test("what is exported is used outside its file", () => {
   const all = [...production, ...tests];
   const wrong: string[] = [];
-  for (const source of production.filter(({ path }) => !isDoor(path))) {
+  for (const source of production) {
     for (const match of source.text.matchAll(
       /^export (?:abstract )?(?:async )?(function\*?|const|class|interface|type) (\w+)/gm,
     )) {
@@ -169,6 +169,22 @@ test("what is exported is used outside its file", () => {
       const isType = kind === "interface" || kind === "type";
       const inside = (source.text.match(word) ?? []).length > 1;
       if (!outside && !(isType && inside)) wrong.push(`${source.path}: ${name}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("what a door passes on is used outside its room", () => {
+  const wrong: string[] = [];
+  for (const door of production.filter(({ path }) => isDoor(path))) {
+    const outside = [...production, ...tests].filter(({ room }) => room !== door.room);
+    const names = [...door.text.matchAll(/^export \{([^}]*)\} from/gm)]
+      .flatMap(([, list = ""]) => list.split(","))
+      .map((item) => item.trim())
+      .filter((item) => item !== "" && !item.startsWith("type "));
+    for (const item of names) {
+      const name = new RegExp(`\\b${item.split(/\s+as\s+/).at(-1)}\\b`);
+      if (!outside.some(({ text }) => name.test(text))) wrong.push(`${door.path}: ${item}`);
     }
   }
   assert.deepEqual(wrong, []);

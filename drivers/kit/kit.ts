@@ -33,7 +33,7 @@ export { LineFigures, type LineReport, Rolling } from "./line-figures.ts";
 export type { WriteResult } from "./operations.ts";
 export { type LineEvent, Outbox } from "./outbox.ts";
 export type { Port, PortEvents } from "./port.ts";
-export { type Reporter, startReporter } from "./reporter.ts";
+export type { Reporter } from "./reporter.ts";
 export { Schedule } from "./schedule.ts";
 export {
   characterMs,

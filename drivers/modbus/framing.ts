@@ -11,9 +11,6 @@ import { answerBytesOf, functionOf, type Request } from "./pdu.ts";
 
 const checksum: (bytes: Uint8Array) => number = crc16;
 
-/** The most bytes of an RTU frame. @see Modbus over Serial Line V1.02, 2.5.1 */
-export const rtuBytesMax = 256;
-
 /** An RTU frame: unit, PDU, CRC with its low byte first. */
 export function frameRtu(unit: number, pdu: Uint8Array): Uint8Array {
   const frame = new Uint8Array(pdu.length + 3);

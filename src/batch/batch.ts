@@ -1,11 +1,9 @@
 // Upstream envelopes, batches of records and control messages: encode, sign, check, decode. Pure.
 // It must not know MQTT, disks or clocks.
 export {
-  deviceId,
   type Envelope,
   type EnvelopeFields,
   type EnvelopeHeader,
-  hexId,
   type KeyLookup,
   type MessageType,
   type OpenLimits,
@@ -21,7 +19,6 @@ export {
   encodeBody,
   type LineageEntry,
   lineageFingerprint,
-  lineageMax,
   parseTopic,
   topicOf,
   willPayload,

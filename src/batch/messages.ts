@@ -7,7 +7,7 @@ import { deviceId, type EnvelopeHeader, hexId, type MessageType } from "./envelo
 import { streams } from "./records.ts";
 
 /** Epochs a greeting may name; older ones have left the lineage by then. */
-export const lineageMax = 4096;
+const lineageMax = 4096;
 
 const sequence = v.pipe(
   v.number(),

@@ -29,7 +29,6 @@ import { createWeb } from "./web.ts";
 import { startWebServer } from "./web-server.ts";
 
 export {
-  forgetDevice,
   type IngestCounter,
   type IngestEffect,
   type IngestInput,

@@ -33,7 +33,7 @@ export function namesOf(asked: readonly PartName[], config: Config): readonly Pa
   const drivers = Object.keys(config.lines).map((line): PartName => `driver:${line}`);
   const wanted = new Set<PartName>(asked.length > 0 ? asked : [...gatewayParts, ...drivers]);
   const order = (name: PartName) => {
-    const at = gatewayParts.findIndex((part) => part === name);
+    const at = gatewayParts.indexOf(name as (typeof gatewayParts)[number]);
     return at < 0 ? gatewayParts.length : at;
   };
   return [...wanted].sort((a, b) => order(a) - order(b));

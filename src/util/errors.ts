@@ -71,7 +71,7 @@ export function asPlantError(thrown: unknown): PlantError {
 }
 
 /** The sentence of a code with the facts of one occurrence filled in; missing facts read "?". */
-export function sentenceOf(code: Code, detail: Detail): string {
+function sentenceOf(code: Code, detail: Detail): string {
   return catalogue[code].sentence.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = detail[name];
     if (value === undefined || value === null) return "?";
