@@ -67,8 +67,11 @@ function parseWords(words: readonly string[]) {
 
 const startedMs = clock.monotonicMs();
 
+/** Takes away the line of the moment, so that the next one stands alone. */
+const clean = process.stdout.isTTY === true ? "\r\u001b[2K" : "";
+
 function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${clean}${text}\n`);
 }
 
 function step(text: string): void {
@@ -85,7 +88,8 @@ const keyHelp = `
 Keys
   c  cut the uplink, or join it again       w  pull the serial wire, or plug it in
   s  a slow meter, or a quick one again     k  kill -9 every process of the gateway
-  q  quit`;
+  q  quit
+`;
 
 function openKeys(stage: Stage, quit: () => void): Keys {
   let isSlow = false;
@@ -196,7 +200,7 @@ async function attend(
     round: async () => {
       if (!isShown || signal.aborted) return;
       const glance = await look(sight, signal);
-      if (!signal.aborted) process.stdout.write(`\r\u001b[2K${describe(glance)}\r`);
+      if (!signal.aborted) process.stdout.write(`${clean}${describe(glance)}`);
     },
   });
   const fail = (error: unknown) => {
@@ -235,6 +239,7 @@ Try
   PLANTD_DATA_DIR=${data} npx plant status
   PLANTD_DATA_DIR=${data} npx plant values
   PLANTD_DATA_DIR=${data} npx plant set pump-1/setpoint 5.5`);
+  say(keyHelp);
 }
 
 async function demo(options: Options): Promise<number> {
