@@ -16,7 +16,7 @@ import { gatewayParts, type PartName } from "./command-line.ts";
 import { askPage } from "./local-page.ts";
 import type { LogRoad } from "./log-road.ts";
 import type { Part, PartPlan } from "./supervise.ts";
-import { counterProof, type Proof } from "./watchdog.ts";
+import { counterProof, type Proof, queueProof } from "./watchdog.ts";
 
 /** What every part is made from. */
 export interface PartContext {
@@ -145,7 +145,11 @@ async function startStorePart(context: PartContext): Promise<Part> {
   );
   for (const worker of workers) opened.use(worker);
   const running = together([journal, state, logger, ...workers], opened.move());
-  return { running, proof: healthProof("store", state.operations) };
+  const work = () => {
+    const { waiting = 0, commits = 0, failedCommits = 0 } = journal.stats();
+    return { waiting, done: commits + failedCommits };
+  };
+  return { running, proof: queueProof("store", work) };
 }
 
 /** Brings what is kept to the centre. */
@@ -160,7 +164,7 @@ async function startSyncPart(context: PartContext): Promise<Part> {
   );
   const worker = opened.use(await offer(context, "sync", sync));
   const running = together([client, sync, worker], opened.move());
-  return { running, proof: healthProof("sync", sync.operations) };
+  return { running, proof: answerProof("sync", sync.operations) };
 }
 
 /** The centre; it meets gateways over MQTT and HTTP alone. */
@@ -237,27 +241,23 @@ function together(services: readonly Running[], opened: AsyncDisposableStack): R
   };
 }
 
-/** Proof by the answer a service gives of its own health, asked without the bus. */
-function healthProof(part: string, operations: Offer["operations"]): Proof {
+/** Proof by the answer a service gives about itself, good or bad, asked without the bus. */
+function answerProof(part: string, operations: Offer["operations"]): Proof {
   return {
     part,
     check: async (signal) => {
-      const health = await operations.health?.({
+      await operations.health?.({
         operation: "health",
-        args: {},
+        args: undefined,
         body: [],
         trace: "0".repeat(32),
         signal,
         remainingMs: () => Number.POSITIVE_INFINITY,
         partial: async () => {},
       });
-      return !isFailing(health);
+      return true;
     },
   };
-}
-
-function isFailing(health: unknown): boolean {
-  return (health as { status?: unknown } | undefined)?.status === "fail";
 }
 
 /** Proof that a page answers: its listener, and all that stands between. */

@@ -38,6 +38,21 @@ export function counterProof(part: string, read: () => number): Proof {
   };
 }
 
+/** Proof by a queue that is empty, or of which something was done since it was last asked. */
+export function queueProof(
+  part: string,
+  read: () => { readonly waiting: number; readonly done: number },
+): Proof {
+  const moved = counterProof(part, () => read().done);
+  return {
+    part,
+    check: async (signal) => {
+      const hasMoved = await moved.check(signal);
+      return hasMoved || read().waiting === 0;
+    },
+  };
+}
+
 /** Starts asking the parts; beats after each round in which all of them gave proof. */
 export function startWatchdog(deps: WatchdogDeps, config: WatchdogConfig): Running {
   const { clock, log, beat } = deps;

@@ -1,7 +1,7 @@
 // The watchdog's beat follows the progress of the parts. Time stands still until moved.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { counterProof, startWatchdog } from "../../../src/main/watchdog.ts";
+import { counterProof, queueProof, startWatchdog } from "../../../src/main/watchdog.ts";
 import { openLog } from "../../../src/util/log.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 
@@ -26,6 +26,18 @@ test("it beats each round while every part makes progress", async () => {
   await clock.advance(350);
   assert.equal(seen.beats, 4);
   await dog[Symbol.asyncDispose]();
+});
+
+test("a queue is alive while it is empty or moves, and not when it only waits", async () => {
+  const queue = { waiting: 0, done: 5 };
+  const { check } = queueProof("store", () => queue);
+  const { signal } = new AbortController();
+  assert.equal(await check(signal), true);
+  assert.equal(await check(signal), true, "nothing waits");
+  queue.waiting = 3;
+  assert.equal(await check(signal), false);
+  queue.done = 6;
+  assert.equal(await check(signal), true);
 });
 
 test("one part that stands still silences it, and is named once", async () => {
