@@ -82,6 +82,12 @@ for (const name of services) {
   });
 }
 
+test("units whose parts stamp times can read the id of this boot", () => {
+  for (const name of services.filter((unit) => unit !== "plantd-broker.service")) {
+    assert.match(read(name), /^ProcSubset=all$/m, name);
+  }
+});
+
 test("every account a unit uses is made, and every principal has its folder and group", () => {
   const accounts = read("plantd.sysusers.conf");
   const made = new Set([...accounts.matchAll(/^[ug] (\S+)/gm)].map((match) => match[1]));
