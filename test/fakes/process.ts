@@ -1,6 +1,7 @@
 // A process of ours under test: started with its own data folder, watched by what it says, ended
 // by its id. It must not know what it runs.
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { within } from "../../src/util/running.ts";
@@ -26,6 +27,9 @@ export interface SpawnOptions {
   readonly flags?: readonly string[];
 }
 
+/** Lets what is started here die with the tests, also when they are killed. @see setpriv(1) */
+const setpriv = "/usr/bin/setpriv";
+
 /** Everything started in this file, to be ended whatever happens. */
 const started = new Set<ChildProcess>();
 
@@ -44,7 +48,11 @@ export function mainPath(name: string, kind: "compiled" | "source" = "compiled")
 export function start(main: string, words: readonly string[], options: SpawnOptions = {}): Spawned {
   const clean = Object.entries(process.env).filter(([name]) => !name.startsWith("PLANTD_"));
   const flags = ["--disable-warning=ExperimentalWarning", ...(options.flags ?? [])];
-  const child = spawn(process.execPath, [...flags, main, ...words], {
+  const line = [process.execPath, ...flags, main, ...words];
+  const [program = "", ...rest] = existsSync(setpriv)
+    ? [setpriv, "--pdeathsig=KILL", ...line]
+    : line;
+  const child = spawn(program, rest, {
     env: { ...Object.fromEntries(clean), NODE_TEST_CONTEXT: undefined, ...options.env },
     stdio: ["pipe", "pipe", "pipe"],
   });

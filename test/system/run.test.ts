@@ -2,11 +2,12 @@
 // wrong words and wrong settings. It must not know what the parts do.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { startClient } from "../../src/client/client.ts";
+import { freePorts } from "../../src/main/demo-relay.ts";
 import { askPage } from "../../src/main/local-page.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
@@ -138,6 +139,36 @@ for (const words of [["run", "brocker"], ["walk"], ["run", "--prot", "1"], ["run
     assert.equal(wrong.said().replace(wrong.errors(), ""), "", "standard output stays empty");
   });
 }
+
+test("the centre runs alone; its codes and mosquitto's files are made from the command line", async () => {
+  const data = newFolder();
+  const [port = 0, mqtt = 0] = await freePorts([0, 0], random);
+  const sources = [
+    ...["--data-dir", data],
+    ...["--set", `central.port=${port}`],
+    ...["--set", `central.mqtt=mqtts://127.0.0.1:${mqtt}`],
+  ];
+  const early = start(mainPath("plantd"), ["central", "add", "gw-1", ...sources]);
+  assert.notEqual(await early.ended(), 0, "there is no centre yet");
+  assert.match(early.errors(), /CENTRE_NOT_STARTED/);
+
+  const folderOf = join(data, "mosquitto");
+  const config = start(mainPath("plantd"), ["central", "mosquitto-config", folderOf, ...sources]);
+  assert.equal(await config.ended(), 0, config.said());
+  assert.match(readFileSync(join(folderOf, "mosquitto.conf"), "utf8"), RegExp(`listener ${mqtt} `));
+
+  const central = start(mainPath("plantd"), ["run", "central", ...sources]);
+  assert.ok(await central.until(ready), central.said());
+  const added = start(mainPath("plantd"), ["central", "add", "gw-1", ...sources]);
+  assert.equal(await added.ended(), 0, added.said());
+  const code = added.said().replace(added.errors(), "");
+  assert.match(code, /^[A-Z0-9-]{20,}\n$/, "the code alone goes to standard output");
+  const wrong = start(mainPath("plantd"), ["central", "add", "a/b", ...sources]);
+  assert.notEqual(await wrong.ended(), 0);
+  assert.match(wrong.errors(), /REQUEST_MALFORMED/);
+  central.signal("SIGTERM");
+  assert.equal(await central.ended(), 0, central.said());
+});
 
 test("help and version go to standard output with 0", async () => {
   const version = start(mainPath("plantd"), ["version"]);
