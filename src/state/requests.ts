@@ -39,10 +39,12 @@ const source = {
   number,
 };
 
+/** JSON spells numbers that none is: 1e400 is read as Infinity, and written back as null. */
+const finite = v.pipe(v.number(), v.finite());
 const stamp = v.object({
-  wall: v.number(),
+  wall: finite,
   boot: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
-  mono: v.number(),
+  mono: finite,
   sync: v.picklist(["none", "rtc", "ntp", "central"]),
 });
 
@@ -72,7 +74,7 @@ export const shapes = {
   list: v.object({
     scope: v.optional(shortText),
     prefix: v.optional(v.pipe(v.string(), v.maxLength(255))),
-    after: v.optional(v.pipe(v.string(), v.maxLength(1024))),
+    after: v.optional(v.pipe(v.string(), v.maxLength(2048))),
     limit: v.optional(number),
   }),
   watch: v.object({
@@ -167,16 +169,26 @@ function checkStamp(what: string, time: unknown): Stamp {
 
 /** @throws PlantError REQUEST_MALFORMED when it is not of the type; LIMIT_REACHED. */
 function checkValue(what: string, value: unknown, type: PointType | undefined): void {
-  if (value === null || typeof value === "boolean" || typeof value === "number") {
-    // Never larger than a number is.
-  } else if (typeof value === "string") {
+  if (typeof value === "string") {
     if (value.length > limits.valueBytes / 6) boundJson(what, value);
   } else {
-    bound(`${what} depth`, depthOf(value, limits.depth + 1), limits.depth);
-    boundJson(what, value);
+    checkJson(what, value);
   }
   if (value === null || type === undefined || type === "json") return;
   if (!fits(value, type)) throw malformed(`${what}: it is not of the type ${type}`);
+}
+
+/**
+ * A value as deep and as long as it may be, without numbers that JSON cannot write.
+ * @throws PlantError LIMIT_REACHED, REQUEST_MALFORMED.
+ */
+export function checkJson(what: string, value: unknown): void {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw malformed(`${what}: the number is too large`);
+  }
+  if (typeof value !== "object" || value === null) return;
+  bound(`${what} depth`, depthOf(what, value, limits.depth + 1), limits.depth);
+  boundJson(what, value);
 }
 
 function boundJson(what: string, value: unknown): void {
@@ -184,11 +196,14 @@ function boundJson(what: string, value: unknown): void {
 }
 
 /** How deep arrays and objects are nested, looking no deeper than `most`. */
-function depthOf(value: unknown, most: number): number {
-  if (typeof value !== "object" || value === null || most === 0) return 0;
+function depthOf(what: string, value: unknown, most: number): number {
+  if (typeof value !== "object" || value === null || most === 0) {
+    if (typeof value === "number") checkJson(what, value);
+    return 0;
+  }
   let deepest = 0;
   for (const inner of Object.values(value)) {
-    deepest = Math.max(deepest, depthOf(inner, most - 1));
+    deepest = Math.max(deepest, depthOf(what, inner, most - 1));
   }
   return deepest + 1;
 }

@@ -12,7 +12,7 @@ import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import { type BackupPlace, createBackup, listBackups, openBackup } from "./backup.ts";
 import { plantdOperations } from "./plantd.ts";
 import { type Place, type Point, type PointChange, PointTable } from "./points.ts";
-import { bound, boundChanges, checkPoint, countOf, limits, shapes } from "./requests.ts";
+import { bound, boundChanges, checkJson, checkPoint, countOf, limits, shapes } from "./requests.ts";
 import { Watchers } from "./watch.ts";
 
 export type { Point, PointType, Quality } from "./points.ts";
@@ -280,7 +280,8 @@ async function appendEvent(core: StateCore, args: unknown): Promise<unknown> {
   }
   bound("events of one call", events.length, limits.eventsPerCall);
   const now = core.now();
-  const records = events.map(({ time, ...event }) => {
+  const records = events.map(({ time, ...event }, at) => {
+    checkJson(`events.${at}.detail`, event.detail);
     const bytes = Buffer.byteLength(JSON.stringify(event));
     bound("bytes of one event", bytes, limits.valueBytes);
     return { kind: "event", event, time: time ?? now, source };

@@ -45,7 +45,7 @@ export interface TestStore extends AsyncDisposable {
   readonly clock: FakeClock;
   readonly journal: Journal;
   readonly state: State;
-  /** Asks an operation as a worker would, arguments and reply through JSON. */
+  /** Asks an operation as a worker would; arguments and reply through JSON, or a text of JSON. */
   call(operation: string, args?: unknown, request?: Partial<WorkerRequest>): Promise<Parsed>;
 }
 
@@ -87,7 +87,7 @@ export async function openTestStore(
       if (run === undefined) throw new Error(`no operation ${operation}`);
       const data = await run({
         operation,
-        args: args === undefined ? undefined : JSON.parse(JSON.stringify(args)),
+        args: args === undefined ? undefined : JSON.parse(textOf(args)),
         body: [],
         trace: "0".repeat(32),
         signal: new AbortController().signal,
@@ -102,4 +102,8 @@ export async function openTestStore(
       await journal[Symbol.asyncDispose]();
     },
   };
+}
+
+function textOf(args: unknown): string {
+  return typeof args === "string" ? args : JSON.stringify(args);
 }

@@ -240,6 +240,9 @@ test("a watch tells what changed since a revision, then what changes, and ends",
   );
 });
 
+/** The arguments as JSON, with a number in it that JSON.parse reads as Infinity. */
+const spelt = (args: unknown) => JSON.stringify(args).replaceAll('"#"', "1e400");
+const stamp = { wall: 1, boot: "0".repeat(32), mono: 1, sync: "none" };
 const refused: Record<string, [Parameters<typeof hasCode>[1], unknown]> = {
   "no points": ["REQUEST_MALFORMED", many(1, [])],
   "no source": ["REQUEST_MALFORMED", { ...many(1, [point("k", 1)]), source: "" }],
@@ -263,6 +266,15 @@ const refused: Record<string, [Parameters<typeof hasCode>[1], unknown]> = {
   "a value 17 deep": [
     "LIMIT_REACHED",
     many(1, [point("k", JSON.parse("[".repeat(17) + "]".repeat(17)))]),
+  ],
+  "a number beyond all": ["REQUEST_MALFORMED", spelt(many(1, [point("k", "#")]))],
+  "a number beyond all within a value": [
+    "REQUEST_MALFORMED",
+    spelt(many(1, [point("k", { a: ["#"] })])),
+  ],
+  "a time beyond all": [
+    "REQUEST_MALFORMED",
+    spelt(many(1, [point("k", 1, { time: { ...stamp, wall: "#" } })])),
   ],
   "10,001 points": ["LIMIT_REACHED", many(1, new Array(10_001).fill(point("k", 1)))],
 };
@@ -289,6 +301,36 @@ test("what is wrong is refused with a code, what is at a limit is taken", async 
     const done = await store.call("set-many", many(number, [one]));
     assert.equal(done.repeated, false, name);
   }
+});
+
+test("an event is refused with a code when nothing could write it down again", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path);
+  const event = { kind: "k", severity: "info", message: "m" };
+  const deep = "[".repeat(50_000) + "]".repeat(50_000);
+  const rows: [Parameters<typeof hasCode>[1], object, string][] = [
+    ["REQUEST_MALFORMED", { time: { ...stamp, mono: "#" } }, "1e400"],
+    ["REQUEST_MALFORMED", { detail: { a: "#" } }, "-1e400"],
+    ["LIMIT_REACHED", { detail: "#" }, deep],
+    ["LIMIT_REACHED", { detail: "#" }, JSON.stringify("x".repeat(65_536))],
+  ];
+  for (const [expected, more, text] of rows) {
+    const args = { source: "driver.a", run: "r1", number: 1, events: [{ ...event, ...more }] };
+    const spelled = JSON.stringify(args).replace('"#"', text);
+    await assert.rejects(store.call("append-event", spelled), code(expected));
+  }
+  assert.equal(store.journal.head("event"), 0);
+});
+
+test("a page goes on after the longest names", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path);
+  const long = '"'.repeat(255);
+  const points = ["!", long].map((key) => ({ scope: long, key, value: 1 }));
+  await store.call("set-many", many(1, [...points, { scope: "z", key: "z", value: 1 }]));
+  const first = await store.call("list", { limit: 2 });
+  const rest = await store.call("list", { limit: 2, after: first.next });
+  assert.equal(rest.points.length, 1);
 });
 
 test("no more points than pointsMax, and a refused request leaves nothing", async () => {
