@@ -257,6 +257,8 @@ function writeRequest(
     return { request: { is: "write-coil", address, value }, value };
   }
   const number = typeof value === "number" || typeof value === "string" ? Number(value) : NaN;
+  const isBounded = min !== undefined || max !== undefined;
+  if (isBounded && Number.isNaN(number)) throw refused("a number is needed");
   const unit = point.unit === undefined ? "" : ` ${point.unit}`;
   if (min !== undefined && !(number >= min)) throw refused(`it must be at least ${min}${unit}`);
   if (max !== undefined && !(number <= max)) throw refused(`it must be at most ${max}${unit}`);

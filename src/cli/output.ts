@@ -1,6 +1,6 @@
 // What is printed: data to standard output, talk to standard error, colour only for people.
 // It must not know any command.
-import { errorDocument } from "../status/status.ts";
+import { errorDocument, nextStep } from "../status/status.ts";
 import { catalogue } from "../util/catalogue.ts";
 import type { PlantError } from "../util/errors.ts";
 import type { CliIo, GlobalFlags } from "./command.ts";
@@ -73,18 +73,12 @@ export function createOutput(io: CliIo, flags: PrintFlags): Output {
 
 function errorInWords(error: PlantError, paint: Output["paint"]): string {
   const { code, message } = error;
-  const { causes, next } = catalogue[code];
+  const { causes } = catalogue[code];
+  const next = nextStep(error);
   const lines = [`${paint("red", "✗")} ${paint("bold", message)}  ${paint("dim", code)}`];
   if (causes.length > 0) lines.push(`  likely  ${causes.join(" · ")}`);
-  if (next !== "") lines.push(`  next    ${fill(next, error)}`);
+  if (next !== "") lines.push(`  next    ${next}`);
   return `${lines.join("\n")}\n`;
-}
-
-/** The next step of a code with the facts of one occurrence filled in. */
-export function fill(words: string, { detail }: PlantError): string {
-  return words.replace(/\{(\w+)\}/g, (_, name: string) =>
-    String(detail[name] ?? name.toUpperCase()),
-  );
 }
 
 /** Rows as columns two spaces apart; names ending in `>` are aligned to the right. */

@@ -21,6 +21,14 @@ const resultShape = v.looseObject({
   after: v.optional(v.unknown()),
 });
 
+interface Request {
+  readonly device: string;
+  readonly point: string;
+  readonly value: unknown;
+  readonly expect?: unknown;
+  readonly verify?: boolean;
+}
+
 /** Exit 0 only when the device confirmed the write. */
 export async function runSet(invocation: Invocation): Promise<number> {
   const { args, options, out, flags, signal } = invocation;
@@ -33,7 +41,7 @@ export async function runSet(invocation: Invocation): Promise<number> {
   const service = await findDriver(client, device);
   const expect = options.expect === undefined ? {} : { expect: parseValue(String(options.expect)) };
   const verify = options.verify === true ? { verify: true } : {};
-  const request = { device, point, value, ...expect, ...verify };
+  const request: Request = { device, point, value, ...expect, ...verify };
   const call = { deadlineMs: flags.timeoutMs, signal };
   const data = check(
     resultShape,
@@ -42,8 +50,17 @@ export async function runSet(invocation: Invocation): Promise<number> {
   );
   const { result, code, before, after } = data;
   if (result !== "ok") {
-    const known = isCode(code) ? code : result === "failed" ? "WRITE_FAILED" : "WRITE_UNKNOWN";
-    throw new PlantError(known, { device, point, before, after, result });
+    // Silence after the frame went out says nothing about the device's state: it is not known.
+    const known = result === "unknown" ? "WRITE_UNKNOWN" : isCode(code) ? code : "WRITE_FAILED";
+    const line = service.slice(services.driver.length);
+    const facts = {
+      line,
+      reason: code,
+      found: after ?? before,
+      expected: request.expect,
+      written: value,
+    };
+    throw new PlantError(known, { device, point, before, after, result, ...facts });
   }
   const document = { schema: "plant.write/1", device, point, value, ...data };
   out.result(document, () => {

@@ -36,6 +36,7 @@ export {
   type ErrorDocument,
   errorDocument,
   explain,
+  nextStep,
 } from "./words.ts";
 
 /** Services by their names on the bus. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cliReference, runCli } from "../../../src/cli/cli.ts";
 import type { Client } from "../../../src/client/client.ts";
+import { catalogue } from "../../../src/util/catalogue.ts";
 import { PlantError } from "../../../src/util/errors.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 import { type FakeParts, fakeParts, now, pointOf } from "../../fakes/plant-parts.ts";
@@ -151,6 +152,22 @@ const rows: Readonly<Record<string, Row>> = {
     },
     err: /POINT_READ_ONLY/,
     exit: 8,
+  },
+  "set whose guard does not hold": {
+    words: ["set", "meter-1/limit", "5", "--expect", "4"],
+    given: ({ driver }) => {
+      driver.write = () => ({ result: "failed", code: "WRITE_GUARDED", before: 3 });
+    },
+    err: /Not written: limit is 3, not 4 as expected/,
+    exit: 1,
+  },
+  "set that nobody answered is not known, whatever the code": {
+    words: ["set", "meter-1/limit", "5"],
+    given: ({ driver }) => {
+      driver.write = () => ({ result: "unknown", code: "BUS_NO_ANSWER" });
+    },
+    err: /Whether the value was written to meter-1\/limit is not known/,
+    exit: 4,
   },
   "set on no device": { words: ["set", "nobody/x", "5"], exit: 3, err: /DEVICE_UNKNOWN/ },
   "set without a point": { words: ["set", "meter-1", "5"], exit: 2, err: /DEVICE\/POINT/ },
@@ -466,6 +483,20 @@ test("values --changed ends with 0 when its time is over", async () => {
   await clock.advance(4000);
   assert.equal(await over, 0);
   assert.deepEqual(terminal.printed, { out: "", err: "" });
+});
+
+test("the next step of every error names commands that there are", () => {
+  const reference = cliReference();
+  const names = new Set(
+    [...reference.matchAll(/^### `plant ([^`<[]+)/gm)].map((m) => m[1]?.trim()),
+  );
+  for (const [code, { next }] of Object.entries(catalogue)) {
+    for (const [, words = ""] of next.matchAll(/\bplant ((?:[a-z-]+ ?)+)/g)) {
+      const [first = "", second = ""] = words.split(" ");
+      const isKnown = names.has(first) || names.has(`${first} ${second}`) || first === "help";
+      assert.ok(isKnown || first === "outbox", `${code}: plant ${words}`);
+    }
+  }
 });
 
 test("the reference names every command once, and no secret on a command line", () => {
