@@ -1,7 +1,6 @@
 // The centre's web application: page, REST, enrolment, health, metrics. The only importer of hono.
 // It must not know sockets or rows.
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { isSame } from "../access/access.ts";
 import { type Stream, streams } from "../batch/batch.ts";
 import type { Clock } from "../util/clock.ts";
@@ -84,14 +83,6 @@ export function createWeb(deps: WebDeps): Fetch {
     context.header("Cross-Origin-Resource-Policy", "same-origin");
     if (!context.res.headers.has("Cache-Control")) context.header("Cache-Control", "no-store");
   });
-  app.use(
-    bodyLimit({
-      maxSize: bodyBytesMax,
-      onError: () => {
-        throw new PlantError("MESSAGE_TOO_LARGE", { size: "more", max: bodyBytesMax });
-      },
-    }),
-  );
   app.onError((error, context) => {
     const known = asPlantError(error);
     if (known.code !== "INTERNAL") {
@@ -107,11 +98,11 @@ export function createWeb(deps: WebDeps): Fetch {
   });
 
   app.post("/api/v1/enrol", async (context) => {
-    return context.json((await facade.enrol(await bodyOf(context.req))) as object);
+    return context.json((await facade.enrol(await bodyOf(context.req.raw))) as object);
   });
   app.post("/api/v1/devices", async (context) => {
     allowAdmin(context.req.header("authorization"), deps.adminToken);
-    const body = await bodyOf(context.req);
+    const body = await bodyOf(context.req.raw);
     const id = typeof body === "object" && body !== null && "id" in body ? body.id : undefined;
     if (typeof id !== "string") throw malformed("id: a text");
     return context.json(await facade.createDevice(id), 201);
@@ -155,7 +146,9 @@ export function createWeb(deps: WebDeps): Fetch {
   app.get("/", () => page(facade.page()));
   app.get("/device/:id", (context) => page(facade.page(context.req.param("id"))));
   const open = changeStreams(deps);
-  app.get("/events", (context) => open(context.req.raw.signal));
+  app.get("/events", ({ req }) =>
+    req.method === "HEAD" ? new Response(null, { headers: streamHeaders }) : open(req.raw.signal),
+  );
   return (request) => app.fetch(request);
 }
 
@@ -179,9 +172,19 @@ function malformed(reason: string): PlantError {
   return new PlantError("REQUEST_MALFORMED", { reason });
 }
 
-async function bodyOf(request: { text(): Promise<string> }): Promise<unknown> {
+/** @throws PlantError MESSAGE_TOO_LARGE, REQUEST_MALFORMED. */
+async function bodyOf({ body }: Request): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body ?? []) {
+    size += chunk.length;
+    if (size > bodyBytesMax) {
+      throw new PlantError("MESSAGE_TOO_LARGE", { size: "more", max: bodyBytesMax });
+    }
+    chunks.push(chunk);
+  }
   try {
-    return JSON.parse(await request.text());
+    return JSON.parse(Buffer.concat(chunks).toString());
   } catch (error) {
     if (error instanceof SyntaxError) throw malformed("the body is not JSON");
     throw error;
@@ -217,6 +220,8 @@ function limitOf({ limit = "100" }: Query): number {
   if (Number.isInteger(count) && count >= 1 && count <= limitMax) return count;
   throw malformed(`limit: a whole number from 1 to ${limitMax}`);
 }
+
+const streamHeaders = { "Content-Type": "text/event-stream", "Cache-Control": "no-store" };
 
 /** Server-sent events that say no more than that something changed. @see WHATWG HTML, 9.2 */
 function changeStreams({ clock, facade }: WebDeps): (signal: AbortSignal) => Response {
@@ -257,8 +262,6 @@ function changeStreams({ clock, facade }: WebDeps): (signal: AbortSignal) => Res
       },
       cancel: leave,
     });
-    return new Response(body, {
-      headers: { "Content-Type": "text/event-stream", "Cache-Control": "no-store" },
-    });
+    return new Response(body, { headers: streamHeaders });
   };
 }
