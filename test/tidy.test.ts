@@ -5,6 +5,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { referencePages } from "../src/main/reference-pages.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -204,4 +205,16 @@ test("the top level holds the agreed folders and no others", () => {
 test("no package address is written into the lock file", () => {
   const lock = readFileSync(join(root, "package-lock.json"), "utf8");
   assert.equal(/"resolved":/.test(lock), false);
+});
+
+test("the generated pages of docs/reference are those of this source", () => {
+  const stale = Object.entries(referencePages()).filter(
+    ([path, text]) =>
+      !existsSync(join(root, path)) || readFileSync(join(root, path), "utf8") !== text,
+  );
+  assert.deepEqual(
+    stale.map(([path]) => path),
+    [],
+    "stale; run: npm run docs",
+  );
 });
