@@ -48,7 +48,8 @@ export function takePosition(state: SyncState, position: StorePosition, doing: D
   state.isAsking = false;
   const newest = position.lineage.at(-1)?.epoch;
   if (newest === undefined) return;
-  if (newest !== state.lineage?.at(-1)?.epoch) {
+  const isAnother = newest !== state.lineage?.at(-1)?.epoch;
+  if (isAnother) {
     state.isHeadKnown = false;
     close(state, doing.effects);
   }
@@ -60,7 +61,9 @@ export function takePosition(state: SyncState, position: StorePosition, doing: D
       stream.first = stood.first;
       stream.head = Math.max(stream.head, stood.head);
     } else {
-      state.streams[name] = freshStream(stood, state.settings.batchRecordsMax, stream.coveredAt);
+      // A restored store gives numbers out again: what was refused under one says nothing now.
+      const covered = isAnother ? undefined : stream.coveredAt;
+      state.streams[name] = freshStream(stood, state.settings.batchRecordsMax, covered);
     }
   }
   state.helloAtMs = doing.moment.nowMs;

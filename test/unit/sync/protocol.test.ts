@@ -280,6 +280,28 @@ test("a refused batch is split; a record refused alone three times becomes a cov
   assert.equal(cover?.kind, "cover");
 });
 
+test("a restored store gives numbers out again: a record refused before covers none now", () => {
+  for (const isRestored of [false, true]) {
+    const g = gateway();
+    const e3 = "3".repeat(32);
+    const restored = [...lineage.slice(0, 1), { epoch: e3, parent: e1, cuts: { state: 20 } }];
+    g.greet();
+    g.state.streams.state.coveredAt.set(31, "X");
+    g.take({ kind: "disconnected" });
+    const now = isRestored ? { ...position, lineage: restored } : position;
+    const nonce = g.greet(now);
+    const generations = { [e1]: 8, [e2]: 9, [e3]: 10 };
+    const positions = { [e1]: { state: 20 }, [e2]: { state: 30 }, [e3]: { state: 30 } };
+    const opened = g.down({
+      type: "welcome",
+      nonce,
+      body: { ...g.welcome, generations, positions },
+    });
+    const sent = batchOf(g.answer(opened, 1, { epoch: isRestored ? e3 : e2 }));
+    assert.equal(sent?.records[0]?.kind, isRestored ? "line" : "cover");
+  }
+});
+
 test("records of an epoch the greeting did not name close the gate", () => {
   const g = gateway();
   const effects = g.answer(g.open(), 10, { epoch: "3".repeat(32) });
