@@ -42,15 +42,29 @@ export class PlantError extends Error {
   }
 
   /** Rebuilds an error a peer sent; a code this version does not know becomes `REMOTE_FAILED`. */
-  static fromWire(wire: Partial<WireError>): PlantError {
-    const detail = typeof wire.detail === "object" && wire.detail !== null ? wire.detail : {};
+  static fromWire(wire: Partial<Record<keyof WireError, unknown>>): PlantError {
+    const isSaid = typeof wire.detail === "object" && wire.detail !== null;
+    const detail = isSaid && isFlat(wire.detail, depthMax) ? (wire.detail as Detail) : {};
     if (isCode(wire.code)) return new PlantError(wire.code, detail);
     return new PlantError("REMOTE_FAILED", {
       ...detail,
-      remoteCode: String(wire.code ?? "none"),
-      message: String(wire.message ?? "").slice(0, 500),
+      remoteCode: textOr(wire.code, "none").slice(0, 100),
+      message: textOr(wire.message, "").slice(0, 500),
     });
   }
+}
+
+/** Objects and lists within one another in a detail; a peer's that go deeper are left out. */
+const depthMax = 16;
+
+function isFlat(value: unknown, left: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return left > 0 && Object.values(value).every((item) => isFlat(item, left - 1));
+}
+
+/** A text a peer sent; whatever else it sent there has no words. */
+function textOr(value: unknown, none: string): string {
+  return typeof value === "string" ? value : none;
 }
 
 /** Whether a string names an entry of the catalogue. */

@@ -43,6 +43,18 @@ test("a code this version does not know becomes REMOTE_FAILED and keeps the send
   assert.equal(asPlantError("x").code, "INTERNAL");
 });
 
+test("an error a peer garbled is still an error", () => {
+  const garbled = [{ code: { toString: 1 } }, { code: 7, message: { a: 1 }, detail: null }, {}];
+  for (const wire of garbled) {
+    const back = PlantError.fromWire(wire);
+    assert.equal(back.code, "REMOTE_FAILED");
+    assert.equal(back.detail.remoteCode, "none");
+    assert.equal(back.detail.message, "");
+  }
+  const service = JSON.parse(`${"[".repeat(20_000)}${"]".repeat(20_000)}`);
+  assert.deepEqual(PlantError.fromWire({ code: "NO_SERVICE", detail: { service } }).detail, {});
+});
+
 test("back-off grows, stays under its ceiling and never reaches zero", () => {
   const range = { baseMs: 100, ceilingMs: 5000 };
   for (let attempt = 0; attempt < 2000; attempt += 1) {
