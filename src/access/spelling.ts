@@ -21,7 +21,9 @@ export function strictJson(bytes: Uint8Array): unknown {
     const value: unknown = JSON.parse(text);
     return JSON.stringify(value) === text ? value : undefined;
   } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return undefined;
+    // Not JSON, not UTF-8, or nested too deeply to be written again.
+    const isRefused = [SyntaxError, TypeError, RangeError].some((kind) => error instanceof kind);
+    if (isRefused) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,13 @@
 // YAML with positions. The only importer of yaml. It must not know what the document means.
-import { isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  YAMLParseError,
+} from "yaml";
 
 /** Where something stands in a text; both count from 1. */
 export interface Position {
@@ -21,7 +29,7 @@ const aliasesMax = 100;
 /** Parses one YAML 1.2 document; errors are reported, not thrown. */
 export function parseYaml(text: string): YamlText {
   const counter = new LineCounter();
-  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false });
+  const document = read(text, counter);
   const at = (offset: number): Position => {
     const { line, col } = counter.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
@@ -50,6 +58,20 @@ export function parseYaml(text: string): YamlText {
       return at(offset);
     },
   };
+}
+
+/** Collections nested so deeply that the parser gives up become an error of the document. */
+function read(text: string, lineCounter: LineCounter): Document {
+  const options = { lineCounter, prettyErrors: false, logLevel: "error" } as const;
+  try {
+    return parseDocument(text, options);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const document = parseDocument("", options);
+    const message = "it is nested too deeply";
+    document.errors.push(new YAMLParseError([0, 0], "RESOURCE_EXHAUSTION", message));
+    return document;
+  }
 }
 
 function step(node: unknown, key: string | number): { node: unknown; offset: number } | undefined {

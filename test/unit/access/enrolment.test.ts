@@ -121,3 +121,11 @@ test("a key set holds under its root, never below a known version, without revok
     assert.throws(() => openKeySet(wrong, root.publicKey, 0), isRefused);
   }
 });
+
+test("a key set nested too deeply is refused", () => {
+  const text = `${"[".repeat(20_000)}${"]".repeat(20_000)}`;
+  assert.throws(
+    () => openKeySet(text, root.publicKey, 0),
+    (error) => hasCode(error, "KEY_SET_REFUSED"),
+  );
+});

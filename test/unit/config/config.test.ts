@@ -22,6 +22,12 @@ test("an empty configuration is all defaults", () => {
   assert.deepEqual(config.lines, {});
 });
 
+test("a file nested too deeply is refused like any other error", () => {
+  for (const opening of ["[", "? ", "- ", '{"a":']) {
+    assert.equal(flawsOf(() => parseConfig(opening.repeat(20_000), {})).length > 0, true, opening);
+  }
+});
+
 test("flags stand above the environment, the environment above the file", () => {
   const text = "http:\n  port: 1\n  connectionsMax: 5\nstore:\n  flushMaxMs: 7\n";
   const config = parseConfig(text, {
