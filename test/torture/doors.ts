@@ -1,0 +1,191 @@
+// Every door through which data comes from outside, with good inputs to start from.
+// It must not know how inputs are damaged.
+import { newState } from "../../src/broker/state.ts";
+import { step } from "../../src/broker/step.ts";
+import { decodeReply, encodeCall } from "../../src/client/body.ts";
+import { decodeFromPeer, type Frames, plant, rfc18 } from "../../src/mdp/mdp.ts";
+import { PlantError } from "../../src/util/errors.ts";
+import { openTestStore, temporaryFolder } from "../fakes/store.ts";
+import { fieldDoors } from "./field-doors.ts";
+import type { Door } from "./fuzz.ts";
+import type { Input } from "./mutation.ts";
+import { signedDoors } from "./signed-doors.ts";
+
+const bytes = (text: string) => Buffer.from(text);
+const trace = Buffer.alloc(16, 7);
+const head = { id: 9, remainingMs: 5000, trace, flags: 3 };
+const about = { service: "org.plantd.State", head };
+const body = encodeCall("get", { scope: "device/m1", key: "u" });
+const client = Buffer.from("client-1");
+const refusal = new PlantError("NO_SERVICE", { service: "x" }).toWire();
+const error = bytes(JSON.stringify(refusal));
+
+const fromClients: readonly Frames[] = [
+  plant.encodeFromClient({ kind: "request", ...about, body }),
+  plant.encodeFromClient({ kind: "cancel", ...about }),
+  plant.encodeFromClient({ kind: "credit", ...about, credit: 8 }),
+  rfc18.encodeFromClient({ kind: "request", service: "echo", body }),
+  rfc18.encodeFromClient({ kind: "request", service: "mmi.service", body: [bytes("echo")] }),
+];
+const fromWorkers: readonly Frames[] = [
+  plant.encodeFromWorker({ kind: "ready", service: "org.plantd.State", concurrency: 4 }),
+  plant.encodeFromWorker({ kind: "final", ...about, body }),
+  plant.encodeFromWorker({ kind: "partial", ...about, body }),
+  plant.encodeFromWorker({ kind: "error", ...about, error }),
+  plant.encodeFromWorker({ kind: "heartbeat" }),
+  rfc18.encodeFromWorker({ kind: "ready", service: "echo" }),
+  rfc18.encodeFromWorker({ kind: "final", client, body }),
+  rfc18.encodeFromWorker({ kind: "disconnect" }),
+];
+
+/** The protocol of the bus, all four sides, and the broker's rules behind it. */
+function busDoors(): Door[] {
+  const settings = { heartbeatMs: 1000, livenessMs: 4000, busyTimeoutMs: 60_000 };
+  const limits = { queueMax: 16, peersMax: 64, servicesMax: 16, requestsPerPeerMax: 8 };
+  const bounds = { requestTtlMs: 30_000, framesMax: 64, messageBytesMax: 4_194_304 };
+  const state = newState({ ...settings, ...limits, ...bounds }, () => true, 100);
+  let turn = 0;
+  return [
+    {
+      name: "mdp to broker",
+      shape: "frames",
+      samples: [...fromClients, ...fromWorkers],
+      enter: decodeFromPeer,
+    },
+    {
+      name: "mdp to client",
+      shape: "frames",
+      samples: [
+        plant.encodeToClient({ kind: "final", ...about, body }),
+        plant.encodeToClient({ kind: "error", ...about, error }),
+      ],
+      enter: plant.decodeToClient,
+    },
+    {
+      name: "mdp to worker",
+      shape: "frames",
+      samples: [
+        plant.encodeToWorker({ kind: "request", ...about, body }),
+        plant.encodeToWorker({ kind: "credit", ...about, credit: 3 }),
+        plant.encodeToWorker({ kind: "heartbeat" }),
+      ],
+      enter: plant.decodeToWorker,
+    },
+    {
+      name: "rfc 18 to client",
+      shape: "frames",
+      samples: [rfc18.encodeToClient({ kind: "final", service: "echo", body })],
+      enter: rfc18.decodeToClient,
+    },
+    {
+      name: "rfc 18 to worker",
+      shape: "frames",
+      samples: [rfc18.encodeToWorker({ kind: "request", client, body })],
+      enter: rfc18.decodeToWorker,
+    },
+    {
+      name: "broker",
+      shape: "frames",
+      samples: [...fromClients, ...fromWorkers],
+      enter(frames) {
+        turn += 1;
+        const peer = `peer${turn % 7}`;
+        const nowMs = turn * 10;
+        if (turn % 50 === 0) step(state, { kind: "gone", peer, nowMs });
+        if (turn % 20 === 0) step(state, { kind: "tick", nowMs });
+        return step(state, { kind: "message", peer, principal: peer, frames, nowMs });
+      },
+    },
+    {
+      name: "reply of a service",
+      shape: "json",
+      samples: [
+        [bytes('{"success":true,"data":{"a":[1,2]}}')],
+        [bytes(JSON.stringify({ success: true, data: null }))],
+      ],
+      enter: decodeReply,
+    },
+    {
+      name: "error of a service",
+      shape: "json",
+      samples: [[error]],
+      enter([b]) {
+        const wire = parsed(b);
+        if (typeof wire !== "object" || wire === null) return undefined;
+        return PlantError.fromWire(wire).toWire();
+      },
+    },
+  ];
+}
+
+const stamp = { wall: 1_700_000_000_000, boot: "b".repeat(32), mono: 5, sync: "ntp" };
+const source = { source: "driver.a", run: "r1", number: 1 };
+const point = { scope: "device/m1", key: "u", value: 230.5 };
+const event = { kind: "write", severity: "info", message: "m", detail: { a: 1 }, time: stamp };
+
+/** Operations of the store with arguments that are right. */
+const calls: readonly (readonly [string, unknown])[] = [
+  ["set-many", { ...source, flush: "now", points: [point, { ...point, key: "i", time: stamp }] }],
+  ["set-many", { ...source, points: [{ ...point, type: "f64", unit: "V", quality: "good" }] }],
+  ["set-many", { ...source, points: [{ ...point, type: "u64", value: "18446744073709551615" }] }],
+  ["append-event", { ...source, source: "e", flush: "now", events: [event] }],
+  ["append-lines", { ...source, source: "l", lines: ["a line", '{"level":"info"}'] }],
+  ["get", { scope: "device/m1", key: "u" }],
+  ["list", { scope: "device/m1", prefix: "u", limit: 5 }],
+  ["changes", { stream: "state", after: 0, limit: 10, bytesMax: 1000 }],
+  ["ack", { consumer: "sync", stream: "state", sequence: 1 }],
+  ["position", { consumer: "sync" }],
+  ["create-scope", { service: "org.plantd.b" }],
+  ["set", { service: "org.plantd.a", key: "k", value: "v" }],
+  ["state-get", { service: "org.plantd.a", key: "k" }],
+  ["list-keys", { service: "org.plantd.a" }],
+  ["delete", { service: "org.plantd.a", key: "k" }],
+];
+
+function parsed(input: Uint8Array | undefined): unknown {
+  try {
+    return JSON.parse(Buffer.from(input ?? []).toString());
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new PlantError("REQUEST_MALFORMED", { reason: "no JSON" }, { cause });
+  }
+}
+
+interface Doors extends AsyncDisposable {
+  readonly all: readonly Door[];
+}
+
+/** Opens all doors; behind one of them is a store on disk. */
+export async function openDoors(): Promise<Doors> {
+  const folder = temporaryFolder();
+  const store = await openTestStore(folder.path, { mapMiB: 256 });
+  await store.call("create-scope", { service: "org.plantd.a" });
+  await store.call("set", { service: "org.plantd.a", key: "k", value: "v" });
+  const ended = AbortSignal.abort(new PlantError("CANCELLED", {}));
+  const asked = new Map<string, Input[]>();
+  for (const [operation, args] of calls) {
+    asked.set(operation, [...(asked.get(operation) ?? []), [bytes(JSON.stringify(args))]]);
+  }
+  const storeDoors = [...asked].map(
+    ([operation, samples]): Door => ({
+      name: `state ${operation}`,
+      weight: 0.1,
+      shape: "json",
+      samples,
+      enter: (input) =>
+        store.state.operations[operation]?.({
+          ...{ operation, body: [], trace: "", signal: ended },
+          args: parsed(input[0]),
+          remainingMs: () => 5000,
+          partial: async () => {},
+        }),
+    }),
+  );
+  return {
+    all: [...busDoors(), ...signedDoors(), ...fieldDoors(), ...storeDoors],
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
