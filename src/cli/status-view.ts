@@ -58,12 +58,12 @@ function busLines({ buses }: StatusDocument): string[] {
       bus.line,
       bus.settings ?? bus.kind ?? "–",
       bus.state,
-      `${bus.devicesOk}/${bus.devicesTotal}`,
+      bus.state === "down" ? "–" : `${bus.devicesOk}/${bus.devicesTotal}`,
       count(bus.okPerMinute),
       count(bus.timeouts),
       count(bus.crc),
       bus.loadPercent === null ? "–" : `${Math.round(bus.loadPercent)} %`,
-      p50 === null ? "–" : `${Math.round(p50)} / ${Math.round(p99 ?? p50)} ms`,
+      p50 === null || p50 === 0 ? "–" : `${Math.round(p50)} / ${Math.round(p99 ?? p50)} ms`,
       curve(bus.lastHour),
     ];
   });
@@ -102,7 +102,8 @@ function linkWords({ link, time }: StatusDocument): string[] {
   const isUp = link.state === "up";
   return [
     isUp ? "connected" : link.state,
-    link.since === null ? "" : describeDuration(time - link.since),
+    link.since === null ? "" : `${isUp ? "" : "for "}${describeDuration(time - link.since)}`,
+    link.paused === true ? " paused" : "",
     link.mqtt === null ? "" : ` ${link.mqtt}`,
     link.lastAck === null ? "" : ` last ack ${ago(link.lastAck, time)}`,
     isUp || link.reason === null ? "" : ` ${link.reason}`,

@@ -13,6 +13,8 @@ const outboxShape = v.looseObject({
   enrolled: v.boolean(),
   link: v.string(),
   reason: v.optional(v.string()),
+  words: v.optional(v.string()),
+  paused: v.optional(v.boolean(), false),
   lastAck: v.optional(stampShape),
   streams: v.record(
     v.string(),
@@ -39,14 +41,17 @@ async function ask(
 export async function runOutbox(invocation: Invocation): Promise<number> {
   const { io, out } = invocation;
   const data = check(outboxShape, await ask(invocation, "status", {}), "REMOTE_SHAPE");
-  const { enrolled, link, streams } = data;
+  const { enrolled, link, streams, paused } = data;
   const time = io.clock.wallMs();
   const waiting = Object.values(streams).reduce((sum, stream) => sum + stream.waiting, 0);
   const lastAck = data.lastAck?.wall ?? null;
-  const document = { schema: "plant.outbox/1", time, enrolled, link, waiting, lastAck, streams };
+  const facts = { time, enrolled, link, paused, waiting, lastAck, streams };
+  const document = { schema: "plant.outbox/1", ...facts };
   out.result(document, () => {
+    const held = paused ? " · publishing is paused, go on with: plant outbox resume" : "";
     const words = enrolled ? `link ${link}` : "not enrolled";
-    const why = data.reason === undefined ? "" : `: ${data.reason}`;
+    const reason = data.words ?? data.reason;
+    const why = reason === undefined || link === "up" ? held : `: ${reason}${held}`;
     const rows = Object.entries(streams).map(([name, stream]) => [
       name,
       describeCount(stream.waiting),

@@ -184,7 +184,7 @@ export function linkSection(status: StatusDocument, backlog: readonly number[]):
   const drain = outbox.drainMs === null ? "" : `empty in about ${describeDuration(outbox.drainMs)}`;
   const trend = html`<svg class="wide" viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="records waiting over the last minutes"><polyline points="${sparkPoints(backlog)}"/></svg>`;
   return html`<h2>Link</h2><dl class="tiles">
-${tile("Link", chip(state, words), link.reason ?? since)}
+${tile("Link", chip(state, words), link.paused === true ? "publishing is paused" : since)}
 ${tile("Centre", link.centre ?? link.mqtt ?? "–", link.centre === null ? "" : (link.mqtt ?? ""))}
 ${tile("Last acknowledgement", age(link.lastAck, time))}
 ${tile("Waiting", html`<span id="waiting">${outbox.waiting === null ? "–" : describeCount(outbox.waiting)}</span>`, drain)}

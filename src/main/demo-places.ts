@@ -95,6 +95,7 @@ export function writeConfigs(places: Places, ports: Ports): void {
     join(places.gateway, "plantd.yaml"),
     `gateway: { name: gw-demo, site: demo pump house }
 http: { port: ${ports.page} }
+sync: { backoffCeilingMs: 3000 } # so that nobody waits for the uplink he has just joined
 ${linesText(end(0), ports.pump)}`,
   );
   writeFileSync(places.simulatorConfig, linesText(end(1), ports.pump));

@@ -29,6 +29,9 @@ export const syncShape = v.looseObject({
   link: v.picklist(["down", "connecting", "up"]),
   since: v.optional(stamp, null),
   reason: v.optional(words, null),
+  words: v.optional(words, null),
+  retryAt: v.optional(count, null),
+  paused: v.optional(v.fallback(v.boolean(), false), false),
   lastAck: v.optional(stamp, null),
   streams: v.optional(v.fallback(v.record(v.string(), stream), {}), {}),
 });

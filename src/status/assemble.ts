@@ -117,11 +117,15 @@ function linkOf(sync: Answer<SyncAnswer>): LinkStatus {
       centre: null,
       mqtt: null,
       since: null,
-      reason: sync.error.message,
+      reason: sync.error.code,
+      words: sync.error.message,
+      retryAt: null,
+      paused: null,
       lastAck: null,
     };
   }
-  const { link, enrolled, device, centre, mqtt, since, reason, lastAck } = sync.data;
+  const { link, enrolled, device, centre, mqtt, since, lastAck } = sync.data;
+  const { reason, words, retryAt, paused } = sync.data;
   return {
     state: link,
     enrolled,
@@ -130,6 +134,9 @@ function linkOf(sync: Answer<SyncAnswer>): LinkStatus {
     mqtt,
     since: since?.wall ?? null,
     reason,
+    words,
+    retryAt,
+    paused,
     lastAck: lastAck?.wall ?? null,
   };
 }

@@ -66,8 +66,15 @@ export interface LinkStatus {
   readonly device: string | null;
   readonly centre: string | null;
   readonly mqtt: string | null;
+  /** Since when it is up, or is not. */
   readonly since: number | null;
+  /** A code of the catalogue, and what happened in words. */
   readonly reason: string | null;
+  readonly words: string | null;
+  /** When the next attempt to connect is due. */
+  readonly retryAt: number | null;
+  /** Whether somebody holds publishing back. */
+  readonly paused: boolean | null;
   readonly lastAck: number | null;
 }
 

@@ -35,6 +35,7 @@ const rules: readonly Rule[] = [
   localTrouble,
   linkAway,
   backlogStuck,
+  publishingPaused,
   notEnrolled,
   nothingConfigured,
   clockUnsynced,
@@ -64,6 +65,7 @@ function headline(facts: Facts): string {
   if (down.length > 0) words.unshift(`${down.map((part) => part.name).join(", ")} down`);
   if (link.enrolled === false) words.push("not enrolled");
   else if (link.state !== "unknown") words.push(`link ${link.state}`);
+  if (link.paused === true) words.push("paused");
   if (outbox.waiting !== null) words.push(`${describeCount(outbox.waiting)} waiting`);
   return words.join(" · ");
 }
@@ -89,7 +91,8 @@ function partsDown({ parts }: Facts): readonly Finding[] {
   if (broker?.state === "down") {
     const code = broker.code ?? "BROKER_UNREACHABLE";
     const text = broker.words ?? "the broker does not answer";
-    return [finding("fault", code, text, null, "plantd run")];
+    const next = code === "BROKER_UNREACHABLE" ? "plantd run" : `plant explain ${code}`;
+    return [finding("fault", code, text, null, next)];
   }
   return parts
     .filter((part) => part.state === "down" && !part.name.startsWith("driver:"))
@@ -157,13 +160,29 @@ function localTrouble({ local }: Facts): readonly Finding[] {
 function linkAway({ link, time }: Facts): readonly Finding[] {
   if (link.enrolled !== true || link.state === "up" || link.state === "unknown") return [];
   const age = link.since === null ? "" : ` for ${describeDuration(time - link.since)}`;
-  const reason = link.reason === null ? "" : `: ${link.reason}`;
-  const text = `no link to the centre${age}${reason}`;
-  return [finding("degraded", "LINK_AWAY", text, link.since, "plant explain LINK_AWAY")];
+  const why = link.words ?? link.reason;
+  const reason = why === null ? "" : `: ${why}`;
+  const text = `no link to the centre${age}${reason}${nextAttempt(link, time)}`;
+  const code = link.reason !== null && explain(link.reason) !== undefined ? link.reason : null;
+  const next = `plant explain ${code ?? "LINK_AWAY"}`;
+  return [finding("degraded", "LINK_AWAY", text, link.since, next)];
+}
+
+function nextAttempt({ retryAt }: Facts["link"], time: number): string {
+  return retryAt === null || retryAt <= time
+    ? ""
+    : ` · tries again in ${describeDuration(retryAt - time)}`;
+}
+
+function publishingPaused({ link }: Facts): readonly Finding[] {
+  if (link.paused !== true || link.enrolled !== true) return [];
+  const text = "publishing is paused: records wait on this gateway";
+  return [finding("degraded", "OUTBOX_PAUSED", text, null, "plant outbox resume")];
 }
 
 function backlogStuck({ link, outbox, time }: Facts): readonly Finding[] {
-  if (link.state !== "up" || !outbox.waiting || outbox.oldest === null) return [];
+  if (link.state !== "up" || link.paused === true) return [];
+  if (!outbox.waiting || outbox.oldest === null) return [];
   const age = time - outbox.oldest;
   if (age < backlogOldMs || outbox.drainMs !== null) return [];
   const count = describeCount(outbox.waiting);

@@ -55,8 +55,10 @@ export class SyncLink implements Running {
   readonly state;
   /** When the centre last answered. */
   lastAck: Stamp | undefined;
-  /** Since when the link is in its state. */
+  /** Since when the link is up, or is not. */
   since: Stamp;
+  /** When the next attempt to connect is due, where one is. */
+  retryAtMs: number | undefined;
   private readonly deps: SyncDeps;
   private readonly options: LinkOptions;
   private readonly uplink: Uplink;
@@ -70,6 +72,7 @@ export class SyncLink implements Running {
   private readonly run: string;
   private readonly ticking: Promise<undefined>;
   private wake = new AbortController();
+  private isUp = false;
   private isMarking = false;
   private alarms = 0;
 
@@ -135,7 +138,12 @@ export class SyncLink implements Running {
   }
 
   private takeLink(link: LinkState): void {
-    this.since = this.now();
+    const now = this.now();
+    const isUp = link.status === "up";
+    // Attempts in vain change nothing of how long the centre is away.
+    if (isUp !== this.isUp) this.since = now;
+    this.isUp = isUp;
+    this.retryAtMs = link.retryMs === undefined ? undefined : now.wall + link.retryMs;
     if (link.status === "up") this.take({ kind: "connected", window: link.window });
     else if (this.state.isConnected) this.take({ kind: "disconnected" });
   }

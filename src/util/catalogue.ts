@@ -484,6 +484,12 @@ export const catalogue = {
     "nothing is lost: records wait on this gateway (plant outbox)",
     true,
   ),
+  OUTBOX_PAUSED: entry(
+    1,
+    "Publishing is paused: records wait on this gateway",
+    ["somebody paused it: plant outbox pause"],
+    "plant outbox resume",
+  ),
   BACKLOG_STUCK: entry(
     linkDown,
     "Records wait although the link is up",

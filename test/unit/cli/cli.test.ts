@@ -417,6 +417,9 @@ test("the status document keeps its fields", async () => {
       mqtt: "string",
       since: "number",
       reason: "null",
+      words: "null",
+      retryAt: "null",
+      paused: "boolean",
       lastAck: "number",
     },
     outbox: {

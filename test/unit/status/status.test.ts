@@ -37,6 +37,8 @@ interface Row {
   /** Codes of the reasons, in order. */
   readonly why: readonly string[];
   readonly next: string;
+  /** Of the first reason. */
+  readonly text?: RegExp;
 }
 
 const healthy = { state: "ok", why: [], next: "" } as const;
@@ -104,6 +106,28 @@ const verdicts: Readonly<Record<string, Row>> = {
     why: ["LINK_AWAY"],
     next: "plant explain LINK_AWAY",
   },
+  "the link is away, for a reason of its own": {
+    given: ({ syncStatus }) => {
+      const words = "mqtts://hub.example cannot be reached: ECONNREFUSED";
+      const since = stampAt(now - 22_000);
+      Object.assign(syncStatus, { link: "connecting", reason: "LINK_UNREACHABLE", words, since });
+      Object.assign(syncStatus, { retryAt: now + 12_000 });
+    },
+    state: "degraded",
+    words: "all 2 devices answer · link connecting · 0 waiting",
+    why: ["LINK_AWAY"],
+    text: /^no link to the centre for 22 s: mqtts.* ECONNREFUSED · tries again in 12 s$/,
+    next: "plant explain LINK_UNREACHABLE",
+  },
+  "publishing is paused": {
+    given: ({ syncStatus }) => {
+      Object.assign(syncStatus, { paused: true });
+    },
+    state: "degraded",
+    words: "all 2 devices answer · link up · paused · 0 waiting",
+    why: ["OUTBOX_PAUSED"],
+    next: "plant outbox resume",
+  },
   "records wait for long although the link is up": {
     given: ({ syncStatus }) => {
       const oldest = stampAt(now - 3_600_000);
@@ -165,6 +189,7 @@ for (const [name, row] of Object.entries(verdicts)) {
     const codes = verdict.why.map(({ code }) => code);
     assert.deepEqual(codes, row.why);
     assert.equal(verdict.next, row.next);
+    if (row.text !== undefined) assert.match(verdict.why[0]?.text ?? "", row.text);
   });
 }
 
