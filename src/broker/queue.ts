@@ -131,14 +131,21 @@ export function detach(state: State, request: Request): void {
   if (client === undefined) return;
   request.client = undefined;
   client.open.delete(request.key);
+  client.bytes -= request.bytes;
   if (client.open.size === 0) state.clients.delete(client.peer);
+}
+
+/** The request is over, and what it held is free. */
+function end(state: State, request: Request): void {
+  if (!request.isOver) state.bytes -= request.bytes;
+  request.isOver = true;
 }
 
 /** The worker is done with the request and may have the next one. */
 export function release(state: State, worker: Worker, request: Request): void {
   worker.active.delete(request.id);
   state.dispatched.delete(request.id);
-  request.isOver = true;
+  end(state, request);
   detach(state, request);
   worker.service.idle.add(worker);
   pump(state, worker.service);
@@ -155,7 +162,7 @@ export function withdraw(state: State, request: Request): void {
   if (queue.length === 0) service.queues.delete(key);
   service.queued -= 1;
   state.queued -= 1;
-  request.isOver = true;
+  end(state, request);
   detach(state, request);
 }
 
@@ -200,7 +207,7 @@ export function removeWorker(state: State, worker: Worker): void {
   service.idle.delete(worker);
   for (const request of worker.active.values()) {
     state.dispatched.delete(request.id);
-    request.isOver = true;
+    end(state, request);
     state.counters.requestsLost += 1;
     refuse(state, request, "WORKER_LOST", { service: service.name });
     detach(state, request);

@@ -30,6 +30,8 @@ export interface Request {
   readonly dialect: Dialect;
   readonly service: Service;
   readonly body: Frames;
+  /** Bytes of its body, held until it is over. */
+  readonly bytes: number;
   readonly trace: Uint8Array;
   readonly flags: number;
   /** Monotonic time at which nobody waits any more; Infinity without a deadline. */
@@ -43,6 +45,8 @@ export interface Request {
 export interface Client {
   readonly peer: string;
   readonly open: Map<number, Request>;
+  /** Bytes of its open requests. */
+  bytes: number;
 }
 
 export interface Worker {
@@ -88,6 +92,23 @@ export interface Counters {
   requestsLost: number;
 }
 
+/** What all open requests may hold, in messages of the largest size; one client may hold one. */
+const largestHeldMax = 4;
+
+/** Why the bytes of one more request may not be held, or nothing. */
+export function bytesRefusal(
+  { settings, bytes }: State,
+  client: Client,
+  size: number,
+): { readonly limit: string; readonly max: number } | undefined {
+  const { messageBytesMax } = settings;
+  if (client.bytes + size > messageBytesMax) {
+    return { limit: "bytes of the open requests of a client", max: messageBytesMax };
+  }
+  const max = largestHeldMax * messageBytesMax;
+  return bytes + size > max ? { limit: "bytes of all open requests", max } : undefined;
+}
+
 /** A message to send. */
 export interface Effect {
   readonly peer: string;
@@ -104,6 +125,8 @@ export interface State {
   readonly dispatched: Map<number, Request>;
   readonly counters: Counters;
   queued: number;
+  /** Bytes of all requests that are not over. */
+  bytes: number;
   nextId: number;
   nowMs: number;
   /** Next time workers are looked after. */
@@ -137,6 +160,7 @@ export function newState(settings: BrokerSettings, admits: Admission, firstId: n
       requestsLost: 0,
     },
     queued: 0,
+    bytes: 0,
     nextId: firstId,
     nowMs: 0,
     watchMs: 0,

@@ -18,6 +18,7 @@ import {
   withdraw,
 } from "./queue.ts";
 import {
+  bytesRefusal,
   type Client,
   type Effect,
   hasRoomForPeer,
@@ -129,7 +130,11 @@ const noTrace = new Uint8Array(16);
 function ask(state: State, input: Message, asking: Asking): void {
   const { settings, counters } = state;
   counters.requests += 1;
-  const client = state.clients.get(input.peer) ?? { peer: input.peer, open: new Map() };
+  const client = state.clients.get(input.peer) ?? {
+    peer: input.peer,
+    open: new Map(),
+    bytes: 0,
+  };
   if (client.open.has(asking.key)) {
     counters.outOfPlace += 1;
     return;
@@ -163,6 +168,8 @@ function ask(state: State, input: Message, asking: Asking): void {
   const accepted = requestOf(state, client, asking, service);
   state.nextId += 1;
   client.open.set(asking.key, accepted);
+  client.bytes += accepted.bytes;
+  state.bytes += accepted.bytes;
   state.clients.set(client.peer, client);
   enqueue(state, accepted);
 }
@@ -179,6 +186,7 @@ function requestOf(state: State, client: Client, asking: Asking, service: Servic
     dialect,
     service,
     body,
+    bytes: sizeOf(body),
     trace: head === undefined ? noTrace : head.trace,
     flags: head === undefined ? plant.flag.partials : head.flags,
     dueMs,
@@ -211,6 +219,11 @@ function refusalOf(
   if (client.open.size === 0 && !hasRoomForPeer(state)) {
     counters.limited += 1;
     return ["LIMIT_REACHED", { limit: "peers", max: settings.peersMax }];
+  }
+  const tooMuch = bytesRefusal(state, client, size);
+  if (tooMuch !== undefined) {
+    counters.limited += 1;
+    return ["LIMIT_REACHED", tooMuch];
   }
   const { principal } = input;
   if (!isInternal(asking.service) && !state.admits(principal, "call", asking.service)) {

@@ -506,6 +506,32 @@ test("whatever frames come from whomever, the broker goes on and forgets nobody 
   assert.deepEqual(kinds(sent), ["v:request"]);
 });
 
+test("what open requests hold is bounded in bytes, for one client and for all", () => {
+  const { raw, headOf, state, ready, gone, tick } = bench({ queueMax: 100, peersMax: 100 });
+  const send = (peer: string, id: number, bytes: number) => {
+    const body = [Buffer.alloc(bytes)];
+    const head = headOf(id, 5000);
+    const said = raw(
+      peer,
+      plant.encodeFromClient({ kind: "request", service: "nobody", head, body }),
+    );
+    const answer = said.find((one) => one.to === peer);
+    return answer?.kind === "error" ? JSON.parse(Buffer.from(answer.error).toString()) : undefined;
+  };
+  assert.equal(send("a", 1, 600), undefined);
+  assert.equal(send("a", 2, 400), undefined);
+  assert.equal(send("a", 3, 1).detail.limit, "bytes of the open requests of a client");
+  for (const peer of ["b", "c", "d"]) assert.equal(send(peer, 1, 1000), undefined);
+  assert.equal(send("e", 1, 1).detail.limit, "bytes of all open requests");
+  gone("a");
+  assert.equal(send("e", 1, 1000), undefined);
+  ready("w", "nobody", 2);
+  gone("w");
+  assert.equal(state.bytes, 2000);
+  tick(10_000);
+  assert.deepEqual([state.bytes, state.clients.size], [0, 0]);
+});
+
 test("the broker looks often while requests wait, and seldom otherwise", () => {
   const { state, ask } = bench();
   assert.equal(pauseMs(state), 250);
@@ -555,4 +581,6 @@ test("under random traffic nothing is lost: every request ends once, and nothing
   }
   assert.deepEqual([...open.keys()], [], `seed ${seed}`);
   assert.deepEqual([broker.state.queued, broker.state.clients.size], [0, 0]);
+  for (const { peer, id } of work) note(broker.reply(peer, id));
+  assert.deepEqual([broker.state.dispatched.size, broker.state.bytes], [0, 0], `seed ${seed}`);
 });
