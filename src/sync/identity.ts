@@ -9,6 +9,7 @@ import {
   keyId,
   pemOf,
   type SigningKey,
+  sign,
   signingKeyFromPem,
 } from "../util/ed25519.ts";
 import { PlantError } from "../util/errors.ts";
@@ -45,6 +46,8 @@ export type Progress = v.InferOutput<typeof progressSchema>;
 const keyFile = "device.key";
 const identityFile = "identity.json";
 const progressFile = "progress.json";
+/** What a new key signs first, for the second implementation to verify. */
+const probe = Buffer.from("plantd-key-probe-v1\0", "ascii");
 
 /**
  * The identity in a folder, if the gateway was enrolled.
@@ -66,15 +69,19 @@ export function readIdentity(folder: string): Identity | undefined {
 }
 
 /**
- * The key of this gateway; made and kept at the first call.
+ * The key of this gateway; made and kept at the first call. A key whose signatures only one
+ * implementation understands is not handed out: it would vouch for years of data.
  * @throws PlantError SYNC_IDENTITY_UNUSABLE
  */
 export async function deviceKey(folder: string): Promise<SigningKey> {
   const path = join(folder, keyFile);
   const pem = readText(path);
-  if (pem !== undefined) return keyFromPem(path, pem);
-  const key = generateSigningKey();
-  await writeFiles(folder, { [keyFile]: pemOf(key) });
+  const key = pem === undefined ? generateSigningKey() : keyFromPem(path, pem);
+  const { naclVerify } = await import("../util/seal.ts");
+  if (!naclVerify(key.publicKey, probe, sign(key, probe))) {
+    throw unusable(path, "two implementations disagree about its signature");
+  }
+  if (pem === undefined) await writeFiles(folder, { [keyFile]: pemOf(key) });
   return key;
 }
 
