@@ -6,6 +6,7 @@ import { basename, dirname, join, relative } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { referencePages } from "../src/main/reference-pages.ts";
+import { catalogue } from "../src/util/catalogue.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -189,6 +190,14 @@ test("what a door passes on is used outside its room", () => {
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+test("every code of the catalogue is raised or told somewhere", () => {
+  const words = production.filter(({ path }) => path !== "src/util/catalogue.ts");
+  assert.deepEqual(
+    Object.keys(catalogue).filter((code) => !words.some(({ text }) => text.includes(`"${code}"`))),
+    [],
+  );
 });
 
 test("the top level holds the agreed folders and no others", () => {

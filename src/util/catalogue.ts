@@ -289,7 +289,7 @@ export const catalogue = {
     portUnusable,
     "The centre cannot listen on {host}:{port}: {reason}",
     ["another program holds the port", "the address is none of this machine's"],
-    "choose another with --central.port",
+    "choose another with --set central.port=PORT",
   ),
   CENTRE_REFUSED: entry(
     notAllowed,
@@ -355,7 +355,7 @@ export const catalogue = {
     linkDown,
     "{address} refuses this gateway: {reason}",
     ["the device was removed at the centre", "its certificate has expired"],
-    "plant enroll",
+    "plant enroll URL CODE",
     true,
   ),
   LINK_TAKEN_OVER: entry(
@@ -386,17 +386,11 @@ export const catalogue = {
     "check the address with a browser",
     true,
   ),
-  SYNC_NOT_ENROLLED: entry(
-    missing,
-    "This gateway belongs to no centre",
-    ["it was never enrolled"],
-    "plant enroll <url> <code>",
-  ),
   SYNC_IDENTITY_UNUSABLE: entry(
     portUnusable,
     "The identity in {path} cannot be used: {reason}",
     ["the file is damaged", "its permissions are wrong", "the disk is full"],
-    "plant enroll <url> <code>",
+    "plant enroll URL CODE",
   ),
 
   // access
@@ -404,13 +398,13 @@ export const catalogue = {
     notAllowed,
     "The token is not one of ours: {reason}",
     ["it was cut off while copying", "it belongs to another system"],
-    "plant enroll",
+    "plant enroll URL CODE",
   ),
   TOKEN_FORGED: entry(
     notAllowed,
     "The token is not signed by a key of this site",
     ["its key was revoked", "it belongs to another site"],
-    "plant enroll",
+    "plant enroll URL CODE",
   ),
   TOKEN_NOT_VALID: entry(
     notAllowed,
@@ -615,7 +609,7 @@ export const catalogue = {
     1,
     "The store is damaged: {reason}",
     ["the medium lost or changed what was written"],
-    "plant backup restore",
+    "plant backup restore PATH",
   ),
   STORE_FORMAT_NEWER: entry(
     1,
@@ -664,14 +658,14 @@ export const catalogue = {
     notAllowed,
     "The passphrase does not open {path}",
     ["the passphrase is misspelt", "the head of the file is damaged"],
-    "plant backup restore",
+    "plant backup restore PATH",
   ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 /** A name in the catalogue. */
 export type Code = keyof typeof catalogue;
 
-// Codes named where their rooms raise them keep the exit constants in use.
+/** Exit codes by what they mean. */
 export const exitCodes = {
   usage,
   missing,
