@@ -1,7 +1,12 @@
 // The health of the machine as points: processor, memory, load, uptime.
 // It must not know the store's insides, only its operation set-many.
 import { cpus, freemem, loadavg, totalmem, uptime } from "node:os";
-import { type Client, type ClientDeps, startClient } from "../../src/client/client.ts";
+import {
+  type Client,
+  type ClientConfig,
+  type ClientDeps,
+  startClient,
+} from "../../src/client/client.ts";
 import { asPlantError } from "../../src/util/errors.ts";
 import { type Running, startLoop } from "../../src/util/running.ts";
 
@@ -24,9 +29,7 @@ export interface MetricDeps extends ClientDeps {
   readonly client?: Client;
 }
 
-export interface MetricConfig {
-  /** Address of the broker. */
-  readonly endpoint: string;
+export interface MetricConfig extends ClientConfig {
   /** Time between two looks; 10,000 when absent. */
   readonly intervalMs?: number;
 }
@@ -37,7 +40,7 @@ const source = "module.metric";
 /** Starts publishing; points that cannot be delivered give way to the next ones. */
 export async function start(deps: MetricDeps, config: MetricConfig): Promise<Running> {
   const { clock, log, random, measure = measureMachine } = deps;
-  const client = deps.client ?? (await startClient(deps, { endpoint: config.endpoint }));
+  const client = deps.client ?? (await startClient(deps, config));
   const run = Buffer.from(random.bytes(8)).toString("hex");
   let number = 0;
   let last = measure();

@@ -1,6 +1,5 @@
 // The broker: routes requests between clients and workers; a thin shell around its decisions.
 // It must not know what bodies mean.
-import type { Config } from "../config/config.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
@@ -13,7 +12,7 @@ import {
   type WireCounters,
 } from "../wire/wire.ts";
 import { describe } from "./mmi.ts";
-import { type Admission, type Effect, newState } from "./state.ts";
+import { type Admission, type BrokerSettings, type Effect, newState } from "./state.ts";
 import { type Input, step } from "./step.ts";
 import { pauseMs } from "./watch.ts";
 
@@ -30,7 +29,7 @@ export interface BrokerDeps {
 }
 
 /** The section `broker` of the configuration, and where to listen for whom. */
-export type BrokerConfig = Omit<Config["broker"], "endpoint"> & {
+export type BrokerConfig = BrokerSettings & {
   readonly listeners: readonly Listener[];
 };
 

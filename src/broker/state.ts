@@ -1,20 +1,10 @@
 // What the broker knows: services, workers, clients, open requests, and what it counts.
 // It must not know sockets, clocks, or what bodies mean.
+import type { Config } from "../config/config.ts";
 import type { Dialect, Frames } from "../mdp/mdp.ts";
 
-/** Bounds and times; see the section `broker` of the configuration. */
-export interface BrokerSettings {
-  readonly heartbeatMs: number;
-  readonly livenessMs: number;
-  readonly busyTimeoutMs: number;
-  readonly requestTtlMs: number;
-  readonly queueMax: number;
-  readonly peersMax: number;
-  readonly servicesMax: number;
-  readonly requestsPerPeerMax: number;
-  readonly framesMax: number;
-  readonly messageBytesMax: number;
-}
+/** Bounds and times: the section `broker` of the configuration. */
+export type BrokerSettings = Omit<Config["broker"], "endpoint">;
 
 /** Who may serve and call what. */
 export type Admission = (principal: string, verb: "serve" | "call", service: string) => boolean;

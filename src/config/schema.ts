@@ -126,46 +126,56 @@ export const schema = v.strictObject(
     log: section({
       level: choice(["debug", "info", "warn", "error"], "info", "least severity that is written"),
     }),
-    broker: section({
-      endpoint: text(
-        "",
-        "an address to listen on beside the local sockets, e.g. tcp://127.0.0.1:9797",
+    broker: v.pipe(
+      section({
+        endpoint: text(
+          "",
+          "an address to listen on beside the local sockets, e.g. tcp://127.0.0.1:9797",
+        ),
+        heartbeatMs: whole("ms", 50, 60_000, 1000, "time between two signs of life, both ways"),
+        livenessMs: whole(
+          "ms",
+          100,
+          600_000,
+          4000,
+          "silence after which an idle peer counts as dead",
+        ),
+        busyTimeoutMs: whole(
+          "ms",
+          100,
+          3_600_000,
+          60_000,
+          "silence allowed to a worker that is working",
+        ),
+        requestTtlMs: whole(
+          "ms",
+          100,
+          3_600_000,
+          30_000,
+          "longest life of a request without a deadline",
+        ),
+        queueMax: whole(
+          "requests",
+          1,
+          100_000,
+          1000,
+          "requests waiting per service; more are refused",
+        ),
+        peersMax: whole("peers", 1, 100_000, 1024, "peers the broker knows at one time"),
+        servicesMax: whole("services", 1, 100_000, 256, "services the broker knows at one time"),
+        requestsPerPeerMax: whole("requests", 1, 100_000, 1024, "open requests of one client"),
+        framesMax: whole("frames", 4, 1024, 32, "frames in one message"),
+        messageBytesMax: whole("bytes", 1024, 268_435_456, 16_777_216, "size of one message"),
+      }),
+      v.forward(
+        v.partialCheck(
+          [["heartbeatMs"], ["livenessMs"]],
+          ({ heartbeatMs, livenessMs }) => livenessMs >= 2 * heartbeatMs,
+          "at least twice broker.heartbeatMs: one beat may be late",
+        ),
+        ["livenessMs"],
       ),
-      heartbeatMs: whole("ms", 50, 60_000, 1000, "time between two signs of life, both ways"),
-      livenessMs: whole(
-        "ms",
-        100,
-        600_000,
-        4000,
-        "silence after which an idle peer counts as dead",
-      ),
-      busyTimeoutMs: whole(
-        "ms",
-        100,
-        3_600_000,
-        60_000,
-        "silence allowed to a worker that is working",
-      ),
-      requestTtlMs: whole(
-        "ms",
-        100,
-        3_600_000,
-        30_000,
-        "longest life of a request without a deadline",
-      ),
-      queueMax: whole(
-        "requests",
-        1,
-        100_000,
-        1000,
-        "requests waiting per service; more are refused",
-      ),
-      peersMax: whole("peers", 1, 100_000, 1024, "peers the broker knows at one time"),
-      servicesMax: whole("services", 1, 100_000, 256, "services the broker knows at one time"),
-      requestsPerPeerMax: whole("requests", 1, 100_000, 1024, "open requests of one client"),
-      framesMax: whole("frames", 4, 1024, 32, "frames in one message"),
-      messageBytesMax: whole("bytes", 1024, 268_435_456, 16_777_216, "size of one message"),
-    }),
+    ),
     store: section({
       flushMaxMs: whole(
         "ms",

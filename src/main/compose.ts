@@ -107,11 +107,8 @@ async function startHttpPart(context: PartContext): Promise<Part> {
 
 async function startEchoPart(context: PartContext): Promise<Part> {
   const { start } = await import("../../drivers/echo/echo.ts");
-  const { clock, random, log, paths } = context;
-  const running = await start(
-    { clock, random, log },
-    { endpoint: brokerEndpoint(paths, "driver") },
-  );
+  const { clock, random, log } = context;
+  const running = await start({ clock, random, log }, peerOf(context, "driver"));
   return { running, proof: eventLoopProof("echo") };
 }
 
@@ -178,11 +175,8 @@ async function startCentralPart(context: PartContext): Promise<Part> {
 /** The machine's own health as points. */
 async function startMetricPart(context: PartContext): Promise<Part> {
   const { start } = await import("../../drivers/metric/metric.ts");
-  const { clock, random, log, paths } = context;
-  const running = await start(
-    { clock, random, log },
-    { endpoint: brokerEndpoint(paths, "driver") },
-  );
+  const { clock, random, log } = context;
+  const running = await start({ clock, random, log }, peerOf(context, "driver"));
   return { running, proof: eventLoopProof("metric") };
 }
 
@@ -227,10 +221,17 @@ const concurrency = 64;
 
 /** Registers a service as one principal. */
 function offer(context: PartContext, principal: Principal, what: Offer): Promise<Worker> {
-  const { clock, random, log, paths } = context;
-  const endpoint = brokerEndpoint(paths, principal);
+  const { clock, random, log } = context;
   const { service, operations } = what;
-  return startWorker({ clock, random, log }, { endpoint, service, concurrency }, operations);
+  const peer = peerOf(context, principal);
+  return startWorker({ clock, random, log }, { ...peer, service, concurrency }, operations);
+}
+
+/** How a peer meets the broker: its socket, and the beats and sizes the broker goes by. */
+function peerOf({ paths, config }: PartContext, principal: Principal) {
+  const { heartbeatMs, livenessMs, framesMax, messageBytesMax } = config.broker;
+  const endpoint = brokerEndpoint(paths, principal);
+  return { endpoint, heartbeatMs, livenessMs, framesMax, messageBytesMax };
 }
 
 /** Services as one: over when the first of them is, ended in reverse order. */
@@ -272,8 +273,8 @@ function eventLoopProof(part: string): Proof {
 
 /** A client of the broker for one principal. */
 function connect(context: PartContext, principal: Principal): Promise<Client> {
-  const { clock, random, log, paths } = context;
-  return startClient({ clock, random, log }, { endpoint: brokerEndpoint(paths, principal) });
+  const { clock, random, log } = context;
+  return startClient({ clock, random, log }, peerOf(context, principal));
 }
 
 /** The principal a process speaks as when it speaks for itself. */

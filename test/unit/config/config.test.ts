@@ -82,6 +82,14 @@ test("a wrong value from the environment or a flag names its source", () => {
   ]);
 });
 
+test("a liveness that a single late beat would end is refused at its place", () => {
+  const flaws = flawsOf(() => parseConfig("broker:\n  heartbeatMs: 3000\n", { file: "f" }));
+  assert.equal(flaws.length, 1);
+  assert.match(flaws[0] ?? "", /broker\.livenessMs: at least twice broker\.heartbeatMs/);
+  const text = "broker:\n  heartbeatMs: 3000\n  livenessMs: 6000\n";
+  assert.equal(parseConfig(text, {}).broker.livenessMs, 6000);
+});
+
 test("text that is not YAML is refused with its place", () => {
   const flaws = flawsOf(() => parseConfig("a: [1,\nb: 2", { file: "f" }));
   assert.match(flaws[0] ?? "", /^f:\d+:\d+ /);
