@@ -33,6 +33,15 @@ ol{margin:0;padding-left:1.2rem;font-size:.85rem;color:var(--soft)}
 code{font-family:ui-monospace,monospace}.hint,footer{color:var(--soft);font-size:.85rem}
 `;
 
+/** An age as people say it; the page's script runs this very function. */
+export function ageInWords(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 129_600) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
+
 /**
  * Hears that something changed, fetches the page again and changes what differs in place: rows
  * keep their order, and an unreachable centre shows as stale.
@@ -43,13 +52,7 @@ export const pageScript = `
   const skew = Number(document.body.dataset.now) - Date.now();
   let freshAt = Date.now();
   let isBusy = false;
-  const words = (ms) => {
-    const s = Math.max(0, Math.round(ms / 1000));
-    if (s < 90) return s + " s";
-    if (s < 5400) return Math.round(s / 60) + " min";
-    if (s < 129600) return Math.round(s / 3600) + " h";
-    return Math.round(s / 86400) + " d";
-  };
+  const words = ${ageInWords.toString()};
   const tick = () => {
     const now = Date.now() + skew;
     for (const time of document.querySelectorAll("time[data-wall]")) {

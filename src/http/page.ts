@@ -1,11 +1,10 @@
 // The whole page: head with its security policy, the sections in their order, style and script
 // inlined, so that one request shows everything. It must not know how facts are gathered.
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { StatusDocument, VerdictState } from "../status/status.ts";
+import { html, policyOf, raw } from "../util/html.ts";
 import type { RecentEvent } from "./events.ts";
 import { shortAge, sparkPoints } from "./face.ts";
-import { html, type Markup } from "./html.ts";
 import type { LivePoint } from "./live.ts";
 import {
   boxSection,
@@ -39,21 +38,8 @@ function readBeside(name: string): string {
   return readFileSync(new URL(name, import.meta.url), "utf8");
 }
 
-function hashOf(text: string): string {
-  return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
-}
-
-/** What a page may do: its own style and script, its own server, nothing else. @see CSP Level 3 */
-export const contentPolicy = [
-  "default-src 'none'",
-  `style-src ${hashOf(style)}`,
-  `script-src ${hashOf(script)}`,
-  "connect-src 'self'",
-  "img-src data:",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
+/** What this page may load. */
+export const contentPolicy = policyOf(style, script);
 
 /** The sections that are sent again when they change, by the id of their element. */
 export function renderSections(facts: PageFacts): Readonly<Record<string, string>> {
@@ -113,10 +99,6 @@ ${parts}${leftOut > 0 && html`<p class="none">${leftOut} more points are not sho
 <script type="module">${raw(script)}</script></body></html>
 `;
   return page.markup;
-}
-
-function raw(markup: string): Markup {
-  return { markup };
 }
 
 function iconOf(state: VerdictState): string {

@@ -11,9 +11,9 @@ import {
   type StatusDocument,
   type VerdictState,
 } from "../status/status.ts";
+import { html, type Markup } from "../util/html.ts";
 import type { RecentEvent } from "./events.ts";
 import { shortAge, sparkPoints } from "./face.ts";
-import { html, type Markup } from "./html.ts";
 import type { LivePoint } from "./live.ts";
 
 const stateWords = { ok: "OK", degraded: "Degraded", fault: "Fault" } as const;

@@ -1,4 +1,6 @@
-// HTML with every value escaped unless it is markup already. It must not know any page.
+// HTML with every value escaped unless it is markup already, and what a page of it may load.
+// It must not know any page.
+import { createHash } from "node:crypto";
 
 /** Text that is HTML already. */
 export interface Markup {
@@ -34,4 +36,30 @@ function textOf(value: Piece): string {
   if (typeof value === "number") return String(value);
   if ("markup" in value) return value.markup;
   return value.map(textOf).join("");
+}
+
+/** Text that is HTML, as such. */
+export function raw(markup: string): Markup {
+  return { markup };
+}
+
+/**
+ * What a page may do: its own style and script, its own server, nothing else.
+ * @see W3C Content Security Policy Level 3
+ */
+export function policyOf(style: string, script: string): string {
+  return [
+    "default-src 'none'",
+    `style-src ${hashOf(style)}`,
+    `script-src ${hashOf(script)}`,
+    "connect-src 'self'",
+    "img-src data:",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join("; ");
+}
+
+function hashOf(text: string): string {
+  return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 }
