@@ -115,6 +115,20 @@ test("a room imports lower layers only, and through their doors", () => {
   assert.deepEqual(wrong, []);
 });
 
+test("no files import one another in a circle", () => {
+  const byPath = new Map(production.map((source) => [source.path, source]));
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const walk = (path: string, way: readonly string[]) => {
+    if (way.includes(path)) circles.push([...way.slice(way.indexOf(path)), path].join(" > "));
+    if (done.has(path) || way.includes(path)) return;
+    for (const file of byPath.get(path)?.files ?? []) walk(file, [...way, path]);
+    done.add(path);
+  };
+  for (const { path } of production) walk(path, []);
+  assert.deepEqual(circles, []);
+});
+
 test("each package is imported by one file, and each dependency is used", () => {
   const importers = new Map<string, Set<string>>();
   for (const source of production) {

@@ -28,8 +28,9 @@ export {
   type Verdict,
 } from "./exchange.ts";
 export { LateWindow } from "./late-window.ts";
-export { type Line, type LineDeps, type LineOptions, startLine } from "./line.ts";
+export { type Line, startLine } from "./line.ts";
 export { LineFigures, type LineReport, Rolling } from "./line-figures.ts";
+export type { LineDeps, LineOptions } from "./line-parts.ts";
 export type { WriteResult } from "./operations.ts";
 export { type LineEvent, Outbox } from "./outbox.ts";
 export type { Port, PortEvents } from "./port.ts";

@@ -1,38 +1,17 @@
 // A running line: polls its devices on schedule, reports what changed, serves people.
 // It must not know what devices speak: its adapter does.
-import type { Client } from "../../src/client/client.ts";
-import type { LineConfig } from "../../src/config/config.ts";
-import { type Clock, type ClockSync, stampNow } from "../../src/util/clock.ts";
+import { stampNow } from "../../src/util/clock.ts";
 import { asPlantError } from "../../src/util/errors.ts";
-import type { Log } from "../../src/util/log.ts";
-import type { Random } from "../../src/util/random.ts";
 import type { Running } from "../../src/util/running.ts";
 import type { Operation } from "../../src/worker/worker.ts";
-import { type BusOwner, startBusOwner } from "./bus-owner.ts";
+import { startBusOwner } from "./bus-owner.ts";
 import { Changes } from "./changes.ts";
 import { DeviceDesk } from "./device-desk.ts";
-import type { LineAdapter, TimedSample } from "./device-plan.ts";
+import type { LineAdapter } from "./device-plan.ts";
+import type { LineDeps, LineOptions, LineParts } from "./line-parts.ts";
 import { operationsOf } from "./operations.ts";
-import { type Reporter, startReporter } from "./reporter.ts";
+import { startReporter } from "./reporter.ts";
 import { Schedule } from "./schedule.ts";
-
-export interface LineDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly random: Random;
-  /** Boot id of the machine, for stamps. */
-  readonly boot: string;
-  readonly client: Client;
-  /** How far the wall clock can be trusted now; `none` when absent. */
-  readonly clockSync?: () => ClockSync;
-}
-
-export interface LineOptions {
-  readonly name: string;
-  readonly config: LineConfig;
-  /** Samples that wait while the store is away, 10,000 if absent; at least two per point. */
-  readonly samplesMax?: number;
-}
 
 /** A line at work, and what it offers on the bus. */
 export interface Line extends Running {
@@ -42,22 +21,6 @@ export interface Line extends Running {
   readonly operations: Readonly<Record<string, Operation>>;
   /** Grows while the line goes round, at least every five seconds; a watchdog looks at it. */
   readonly progress: number;
-}
-
-/** What the parts of a line share. */
-export interface LineParts {
-  readonly deps: LineDeps;
-  readonly options: LineOptions;
-  readonly adapter: LineAdapter;
-  readonly bus: BusOwner;
-  readonly reporter: Reporter;
-  readonly desks: ReadonlyMap<string, DeviceDesk>;
-  /** Records what is new in these samples. */
-  record(samples: readonly TimedSample[], flush: "now" | "group"): void;
-  /** Polls a device's groups at once. */
-  hasten(device: string): void;
-  /** Polls that were due while the one before was under way. */
-  overruns(): number;
 }
 
 interface Turn {

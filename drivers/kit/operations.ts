@@ -6,7 +6,7 @@ import type { Operation, WorkerRequest } from "../../src/worker/worker.ts";
 import { codeOf, type DeviceDesk } from "./device-desk.ts";
 import type { PointValue, ReadPlan, Sample } from "./device-plan.ts";
 import type { Outcome } from "./exchange.ts";
-import type { LineParts } from "./line.ts";
+import type { LineParts } from "./line-parts.ts";
 import { pointOf } from "./reporter.ts";
 
 const readArgs = v.object({ device: v.string(), point: v.string() });

@@ -2,7 +2,9 @@
 // commander. It must not know what a command does.
 import { Command, CommanderError, Option } from "commander";
 import { PlantError } from "../util/errors.ts";
-import type { CommandSpec, GlobalFlags } from "./command.ts";
+import type { CommandSpec } from "./command.ts";
+import { parseDuration } from "./duration.ts";
+import type { GlobalFlags } from "./surroundings.ts";
 import { commands, globalOptions, shortcuts } from "./table.ts";
 
 /** What a command line asks for. */
@@ -134,25 +136,4 @@ function globalFlags(given: Readonly<Record<string, unknown>>): GlobalFlags {
 function durationIn(given: Readonly<Record<string, unknown>>, name: string): number | undefined {
   const value = given[name];
   return typeof value === "string" ? parseDuration(value, `--${name}`) : undefined;
-}
-
-const unitsMs: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-
-/**
- * `30s`, `500ms`, `5m`, `1h`, `2d`; a bare number is seconds. In milliseconds.
- * @throws PlantError USAGE.
- */
-export function parseDuration(text: string, flag: string): number {
-  const found = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);
-  const unit = unitsMs[found?.[2] ?? "s"];
-  if (found === null || unit === undefined) {
-    throw new PlantError("USAGE", { message: `${flag} is a duration such as 30s, not ${text}` });
-  }
-  return Number(found[1]) * unit;
 }

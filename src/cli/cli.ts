@@ -5,11 +5,12 @@ import { listServices } from "../status/status.ts";
 import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
 import { brokerEndpoint, findPaths } from "../util/paths.ts";
 import { parseArguments } from "./arguments.ts";
-import type { CliIo, CommandSpec, GlobalFlags, Invocation } from "./command.ts";
+import type { CommandSpec, Invocation } from "./command.ts";
 import { createOutput } from "./output.ts";
+import type { CliIo, GlobalFlags } from "./surroundings.ts";
 import { commands, globalOptions } from "./table.ts";
 
-export type { CliIo, TextStream } from "./command.ts";
+export type { CliIo, TextStream } from "./surroundings.ts";
 
 /** The broker has this long to answer at all. */
 const brokerMs = 1500;

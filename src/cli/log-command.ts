@@ -2,8 +2,8 @@
 import { services } from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import { inspect, v } from "../util/shape.ts";
-import { parseDuration } from "./arguments.ts";
 import type { Invocation } from "./command.ts";
+import { parseDuration } from "./duration.ts";
 import type { Colour, Output } from "./output.ts";
 
 const presetLines = 100;

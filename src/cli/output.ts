@@ -3,7 +3,7 @@
 import { errorDocument, nextStep } from "../status/status.ts";
 import { catalogue } from "../util/catalogue.ts";
 import type { PlantError } from "../util/errors.ts";
-import type { CliIo, GlobalFlags } from "./command.ts";
+import type { CliIo, GlobalFlags } from "./surroundings.ts";
 
 const colours = { green: 32, yellow: 33, red: 31, dim: 2, bold: 1 } as const;
 export type Colour = keyof typeof colours;

@@ -3,8 +3,9 @@ import type { Client } from "../client/client.ts";
 import { askStatus, type StatusDocument } from "../status/status.ts";
 import { asPlantError, type PlantError, type WireError } from "../util/errors.ts";
 import { findPaths } from "../util/paths.ts";
-import type { CliIo, Invocation } from "./command.ts";
+import type { Invocation } from "./command.ts";
 import { renderStatus } from "./status-view.ts";
+import type { CliIo } from "./surroundings.ts";
 
 /** A part has this long, so that one that is stuck does not hold the others up. */
 const partMs = 1500;

@@ -1,8 +1,7 @@
 // Bodies of our services: `[operation, JSON]` out, `{success, data | error}` back.
 // It must not know sockets or any service.
+import type { Frames } from "../mdp/mdp.ts";
 import { PlantError, type WireError } from "../util/errors.ts";
-
-type Frames = readonly Uint8Array[];
 
 /** The body of a call; without arguments it has one frame. */
 export function encodeCall(operation: string, args: unknown): Frames {

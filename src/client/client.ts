@@ -1,5 +1,6 @@
 // A client of the bus: many requests in flight, each with a deadline; replies, streams, errors.
 // It must not know which service it asks.
+import type { Frames } from "../mdp/mdp.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
@@ -10,8 +11,7 @@ import { decodeReply, encodeCall } from "./body.ts";
 import { openLink } from "./link.ts";
 import { type Part, PartQueue } from "./parts.ts";
 
-/** Frames of one message, in order. */
-export type Frames = readonly Uint8Array[];
+export type { Frames } from "../mdp/mdp.ts";
 
 export interface CallOptions {
   /** Time the whole request may take, in milliseconds. */

@@ -2,32 +2,21 @@
 // for reading only. It must not know LMDB, MQTT or any device.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Client } from "../client/client.ts";
 import type { Config } from "../config/config.ts";
 import { errorDocument } from "../status/status.ts";
-import type { Clock } from "../util/clock.ts";
 import { asPlantError, PlantError } from "../util/errors.ts";
-import type { Log } from "../util/log.ts";
-import type { Paths } from "../util/paths.ts";
 import { type Running, within } from "../util/running.ts";
 import { knownHosts, refuse } from "./guard.ts";
 import type { HttpCounters } from "./metrics.ts";
 import { contentPolicy } from "./page.ts";
 import { findRoute, type Reply } from "./routes.ts";
-import { startSight } from "./sight.ts";
+import { type SightConfig, type SightDeps, startSight } from "./sight.ts";
 import { createWatcher } from "./stream.ts";
 
-export interface HttpDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly client: Client;
-  /** Version of this runtime. */
-  readonly version: string;
-  readonly paths: Paths;
-}
+export type HttpDeps = SightDeps;
 
 /** The sections of the configuration that the page's server reads. */
-export type HttpConfig = Pick<Config, "http" | "gateway" | "lines">;
+export type HttpConfig = SightConfig & Pick<Config, "http">;
 
 /** The running server. */
 export interface HttpServer extends Running {

@@ -1,11 +1,27 @@
 // What the page sees: the status, asked again when it is old and somebody looks, the live values
 // and the events. It must not know how it is shown.
+import type { Client } from "../client/client.ts";
+import type { Config } from "../config/config.ts";
 import { askStatus, createDrain, type StatusDocument } from "../status/status.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Log } from "../util/log.ts";
+import type { Paths } from "../util/paths.ts";
 import { type Running, startLoop } from "../util/running.ts";
 import { startEvents } from "./events.ts";
-import type { HttpConfig, HttpDeps } from "./http.ts";
 import { startLive } from "./live.ts";
 import type { PageFacts } from "./page.ts";
+
+export interface SightDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly client: Client;
+  /** Version of this runtime. */
+  readonly version: string;
+  readonly paths: Paths;
+}
+
+/** The sections of the configuration that tell what the gateway is. */
+export type SightConfig = Pick<Config, "gateway" | "lines">;
 
 /** A status older than this is asked afresh, in milliseconds. */
 const freshMs = 1000;
@@ -25,7 +41,7 @@ export interface Sight extends Running {
 }
 
 /** Starts to watch. Nothing of it fails: what cannot be seen shows as down. */
-export function startSight(deps: HttpDeps, config: HttpConfig): Sight {
+export function startSight(deps: SightDeps, config: SightConfig): Sight {
   const { clock, client, version, paths } = deps;
   const live = startLive(deps);
   const events = startEvents(deps);

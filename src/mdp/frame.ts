@@ -26,6 +26,19 @@ export function bytesOf(text: string): Buffer {
   return Buffer.from(text, "latin1");
 }
 
+/** @throws PlantError FRAME_MALFORMED, part `header`, unless the first frame is this one. */
+export function checkHeader(frames: Frames, wanted: string): void {
+  const first = frames[0];
+  if (first === undefined || textOf(first) !== wanted) malformed("header");
+}
+
+const commandFrames = Array.from({ length: 16 }, (_, byte) => Buffer.of(byte));
+
+/** The frame of a command byte, the same one each time: frames are never changed. */
+export function commandFrame(byte: number): Uint8Array {
+  return commandFrames[byte] ?? Buffer.of(byte);
+}
+
 /** The command byte; 0 when the frame is missing or has another length. */
 export function commandOf(frame: Uint8Array | undefined): number {
   return frame?.length === 1 ? (frame[0] ?? 0) : 0;

@@ -3,12 +3,13 @@
 import {
   bodyOf,
   bytesOf,
+  checkHeader,
+  commandFrame,
   commandOf,
   endsAt,
   type Frames,
   malformed,
   serviceOf,
-  textOf,
 } from "./frame.ts";
 
 /** First frame of messages between a client and the broker. */
@@ -104,7 +105,6 @@ const workerCommands = {
 
 const clientFrame = bytesOf(clientHeader);
 const workerFrame = bytesOf(workerHeader);
-const commandFrames = Array.from({ length: 16 }, (_, byte) => Buffer.of(byte));
 
 /** Encodes what a client says. */
 export function encodeFromClient(message: FromClient): Frames {
@@ -113,7 +113,7 @@ export function encodeFromClient(message: FromClient): Frames {
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeFromClient(frames: Frames): FromClient {
-  header(frames, clientHeader);
+  checkHeader(frames, clientHeader);
   switch (commandOf(frames[1])) {
     case clientCommands.request:
       return { kind: "request", ...withBody(frames) };
@@ -134,7 +134,7 @@ export function encodeToClient(message: ToClient): Frames {
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToClient(frames: Frames): ToClient {
-  header(frames, clientHeader);
+  checkHeader(frames, clientHeader);
   switch (commandOf(frames[1])) {
     case clientCommands.partial:
       return { kind: "partial", ...withBody(frames) };
@@ -152,12 +152,12 @@ export function encodeFromWorker(message: FromWorker): Frames {
   const byte = workerCommands[message.kind];
   if (message.kind === "heartbeat" || message.kind === "disconnect") return bare(byte);
   if (message.kind !== "ready") return encodeAbout(workerFrame, byte, message);
-  return [workerFrame, command(byte), bytesOf(message.service), number32(message.concurrency)];
+  return [workerFrame, commandFrame(byte), bytesOf(message.service), number32(message.concurrency)];
 }
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeFromWorker(frames: Frames): FromWorker {
-  header(frames, workerHeader);
+  checkHeader(frames, workerHeader);
   switch (commandOf(frames[1])) {
     case workerCommands.ready: {
       endsAt(frames, 4);
@@ -191,7 +191,7 @@ export function encodeToWorker(message: ToWorker): Frames {
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToWorker(frames: Frames): ToWorker {
-  header(frames, workerHeader);
+  checkHeader(frames, workerHeader);
   switch (commandOf(frames[1])) {
     case workerCommands.request:
       return { kind: "request", ...withBody(frames) };
@@ -211,12 +211,8 @@ export function decodeToWorker(frames: Frames): ToWorker {
   }
 }
 
-function command(byte: number): Uint8Array {
-  return commandFrames[byte] ?? Buffer.of(byte);
-}
-
 function bare(byte: number): Frames {
-  return [workerFrame, command(byte)];
+  return [workerFrame, commandFrame(byte)];
 }
 
 function encodeAbout(
@@ -224,7 +220,7 @@ function encodeAbout(
   byte: number,
   message: About<string> & Partial<WithBody & WithCredit & WithError>,
 ): Frames {
-  const start = [first, command(byte), bytesOf(message.service), encodeHead(message.head)];
+  const start = [first, commandFrame(byte), bytesOf(message.service), encodeHead(message.head)];
   if (message.body !== undefined) return [...start, ...message.body];
   if (message.error !== undefined) start.push(message.error);
   if (message.credit !== undefined) start.push(number32(message.credit));
@@ -268,11 +264,6 @@ function readNumber(frame: Uint8Array | undefined, max: number, part: string): n
   if (frame?.length !== 4) return malformed(part);
   const value = word(frame, 0);
   return value >= 1 && value <= max ? value : malformed(part);
-}
-
-function header(frames: Frames, wanted: string): void {
-  const first = frames[0];
-  if (first === undefined || textOf(first) !== wanted) malformed("header");
 }
 
 function about(frames: Frames): { service: string; head: Head } {

@@ -3,12 +3,13 @@
 import {
   bodyOf,
   bytesOf,
+  checkHeader,
+  commandFrame,
   commandOf,
   endsAt,
   type Frames,
   malformed,
   serviceOf,
-  textOf,
 } from "./frame.ts";
 
 /** First frame of client messages. @see RFC 18 */
@@ -19,11 +20,6 @@ export const workerHeader = "MDPW02";
 const clientFrame = bytesOf(clientHeader);
 const workerFrame = bytesOf(workerHeader);
 const empty = Buffer.alloc(0);
-const commandFrames = Array.from({ length: 16 }, (_, byte) => Buffer.of(byte));
-
-function command(byte: number): Uint8Array {
-  return commandFrames[byte] ?? Buffer.of(byte);
-}
 
 /** From a client to the broker. */
 export interface FromClient {
@@ -54,12 +50,12 @@ export type ToWorker =
 
 /** @see RFC 18, REQUEST */
 export function encodeFromClient(message: FromClient): Frames {
-  return [clientFrame, command(1), bytesOf(message.service), ...message.body];
+  return [clientFrame, commandFrame(1), bytesOf(message.service), ...message.body];
 }
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeFromClient(frames: Frames): FromClient {
-  header(frames, clientHeader);
+  checkHeader(frames, clientHeader);
   if (commandOf(frames[1]) !== 1) return malformed("command");
   return { kind: "request", service: serviceOf(frames[2]), body: bodyOf(frames, 3) };
 }
@@ -67,12 +63,12 @@ export function decodeFromClient(frames: Frames): FromClient {
 /** @see RFC 18, PARTIAL and FINAL */
 export function encodeToClient(message: ToClient): Frames {
   const byte = message.kind === "partial" ? 2 : 3;
-  return [clientFrame, command(byte), bytesOf(message.service), ...message.body];
+  return [clientFrame, commandFrame(byte), bytesOf(message.service), ...message.body];
 }
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToClient(frames: Frames): ToClient {
-  header(frames, clientHeader);
+  checkHeader(frames, clientHeader);
   const byte = commandOf(frames[1]);
   if (byte !== 2 && byte !== 3) return malformed("command");
   const kind = byte === 2 ? "partial" : "final";
@@ -83,21 +79,21 @@ export function decodeToClient(frames: Frames): ToClient {
 export function encodeFromWorker(message: FromWorker): Frames {
   switch (message.kind) {
     case "ready":
-      return [workerFrame, command(1), bytesOf(message.service)];
+      return [workerFrame, commandFrame(1), bytesOf(message.service)];
     case "partial":
-      return [workerFrame, command(3), message.client, empty, ...message.body];
+      return [workerFrame, commandFrame(3), message.client, empty, ...message.body];
     case "final":
-      return [workerFrame, command(4), message.client, empty, ...message.body];
+      return [workerFrame, commandFrame(4), message.client, empty, ...message.body];
     case "heartbeat":
-      return [workerFrame, command(5)];
+      return [workerFrame, commandFrame(5)];
     case "disconnect":
-      return [workerFrame, command(6)];
+      return [workerFrame, commandFrame(6)];
   }
 }
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeFromWorker(frames: Frames): FromWorker {
-  header(frames, workerHeader);
+  checkHeader(frames, workerHeader);
   switch (commandOf(frames[1])) {
     case 1:
       endsAt(frames, 3);
@@ -121,17 +117,17 @@ export function decodeFromWorker(frames: Frames): FromWorker {
 export function encodeToWorker(message: ToWorker): Frames {
   switch (message.kind) {
     case "request":
-      return [workerFrame, command(2), message.client, empty, ...message.body];
+      return [workerFrame, commandFrame(2), message.client, empty, ...message.body];
     case "heartbeat":
-      return [workerFrame, command(5)];
+      return [workerFrame, commandFrame(5)];
     case "disconnect":
-      return [workerFrame, command(6)];
+      return [workerFrame, commandFrame(6)];
   }
 }
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToWorker(frames: Frames): ToWorker {
-  header(frames, workerHeader);
+  checkHeader(frames, workerHeader);
   switch (commandOf(frames[1])) {
     case 2:
       return { kind: "request", ...addressed(frames) };
@@ -144,11 +140,6 @@ export function decodeToWorker(frames: Frames): ToWorker {
     default:
       return malformed("command");
   }
-}
-
-function header(frames: Frames, wanted: string): void {
-  const first = frames[0];
-  if (first === undefined || textOf(first) !== wanted) malformed("header");
 }
 
 function addressed(frames: Frames): { client: Uint8Array; body: Frames } {

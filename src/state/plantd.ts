@@ -3,9 +3,9 @@
 import { PlantError } from "../util/errors.ts";
 import { check } from "../util/shape.ts";
 import type { Operation } from "../worker/worker.ts";
+import type { StateCore } from "./core.ts";
 import type { PointChange } from "./points.ts";
 import { checkName, checkPoint, shapes } from "./requests.ts";
-import type { StateCore } from "./state.ts";
 
 /** Scope of the marks that keep an empty scope known. */
 const marks = "plantd/scopes";

@@ -1,37 +1,18 @@
 // The service org.plantd.State: values with quality and time, events and lines, what changed, and
 // who has heard of it. It must not know MQTT or HTTP, or how requests reach it.
-import type { Config } from "../config/config.ts";
-import type { Journal, JournalRecord, Stream } from "../journal/journal.ts";
-import { type Clock, type ClockSync, type Stamp, stampNow } from "../util/clock.ts";
+import type { Stream } from "../journal/journal.ts";
 import { PlantError } from "../util/errors.ts";
-import type { Log } from "../util/log.ts";
-import type { Random } from "../util/random.ts";
 import { type Running, startLoop } from "../util/running.ts";
 import { check } from "../util/shape.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
-import { type BackupPlace, createBackup, listBackups, openBackup } from "./backup.ts";
+import { createBackup, listBackups } from "./backup.ts";
+import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
 import { plantdOperations } from "./plantd.ts";
-import { type Place, type Point, type PointChange, PointTable } from "./points.ts";
+import type { Place, Point } from "./points.ts";
 import { bound, boundChanges, checkJson, checkPoint, countOf, limits, shapes } from "./requests.ts";
-import { Watchers } from "./watch.ts";
 
+export type { StateConfig, StateDeps } from "./core.ts";
 export type { Point, PointType, Quality } from "./points.ts";
-
-export interface StateDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly random: Random;
-  /** Boot id, 32 hexadecimal digits. */
-  readonly boot: string;
-  readonly journal: Journal;
-  /** How far the wall clock is trusted; `none` when absent. */
-  readonly sync?: () => ClockSync;
-}
-
-export type StateConfig = Config["store"] & {
-  /** Folder of the backups. */
-  readonly backups: string;
-};
 
 /** The running state: its operations are served by a worker of `service`. */
 export interface State extends Running {
@@ -66,173 +47,6 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
       await closing;
     },
   };
-}
-
-type SourceArguments = { readonly source: string; readonly run: string; readonly number: number };
-
-/** What the operations work on. */
-export class StateCore {
-  readonly deps: StateDeps;
-  readonly config: StateConfig;
-  readonly watchers = new Watchers();
-  points: PointTable;
-  #isRestoring = false;
-  /** Whether a backup is being tried: one at a time. */
-  #isTrying = false;
-  #tending: Promise<void> = Promise.resolve();
-
-  constructor(deps: StateDeps, config: StateConfig) {
-    this.deps = deps;
-    this.config = config;
-    this.points = new PointTable(config.pointsMax);
-  }
-
-  /** Rebuilds current values. @throws PlantError STORE_DAMAGED. */
-  load(): void {
-    const { journal } = this.deps;
-    const points = new PointTable(this.config.pointsMax);
-    const { sequence, nextIndex } = journal.checkpoint;
-    points.load(journal.checkpointRows(), nextIndex);
-    const head = journal.head("state");
-    const page = { stream: "state", limit: 10_000, bytesMax: 16_777_216 } as const;
-    for (let after = sequence; after < head; ) {
-      const { records, last } = journal.read({ ...page, after });
-      if (last === after) break;
-      for (const record of records) points.apply(record, record.sequence);
-      after = last;
-    }
-    this.points = points;
-  }
-
-  now(): Stamp {
-    const { clock, boot, sync } = this.deps;
-    return stampNow(clock, boot, sync?.() ?? "none");
-  }
-
-  /** Writes back what changed since the last checkpoint, then trims. Failures are told, not fatal. */
-  tend(): Promise<void> {
-    this.#tending = this.#tending.then(() => this.#tend());
-    return this.#tending;
-  }
-
-  async #tend(): Promise<void> {
-    if (this.#isRestoring) return;
-    const { journal, log } = this.deps;
-    const { points } = this;
-    const sequence = journal.head("state");
-    const rows = points.takeDirty();
-    try {
-      if (rows.size > 0) {
-        await journal.saveCheckpoint(rows, { sequence, nextIndex: points.nextIndex });
-      }
-      await journal.trim();
-    } catch (error) {
-      if (!(error instanceof PlantError)) throw error;
-      points.returnDirty(rows.keys());
-      log.error("the checkpoint was not written", { code: error.code, error });
-    }
-  }
-
-  /** Appends changes of points; answers after the flush. */
-  set(
-    changes: readonly PointChange[],
-    { flush, source, by }: { flush: "now" | "group"; source?: SourceArguments; by: string },
-  ): Promise<{ first: number; last: number; repeated: boolean }> {
-    return this.#appendState(changes.length * 2, flush, source, (points) =>
-      points.recordsOfChanges(changes, by),
-    );
-  }
-
-  /** Deletes points; undefined when none of them is there. */
-  async remove(places: readonly Place[]): Promise<void> {
-    const most = this.config.recordsPerCommitMax;
-    for (let at = 0; at < places.length; at += most) {
-      const part = places.slice(at, at + most);
-      await this.#appendState(part.length, "now", undefined, (points) =>
-        points.recordsOfDeletes(part, this.now()),
-      );
-    }
-  }
-
-  async #appendState(
-    recordsMax: number,
-    flush: "now" | "group",
-    source: SourceArguments | undefined,
-    make: (points: PointTable) => JournalRecord[],
-  ): Promise<{ first: number; last: number; repeated: boolean }> {
-    this.refuseWhileRestoring();
-    const { journal } = this.deps;
-    const { points } = this;
-    let records: readonly JournalRecord[] = [];
-    let first = 0;
-    return await journal.append({
-      stream: "state",
-      flush,
-      recordsMax,
-      ...(source === undefined ? {} : { source }),
-      build: (from) => {
-        first = from;
-        records = make(points);
-        return records;
-      },
-      settle: (isFlushed) => {
-        this.watchers.tell(points.settle(isFlushed, records, first));
-      },
-    });
-  }
-
-  /** Appends records that change no point. */
-  async append(
-    stream: Stream,
-    records: readonly JournalRecord[],
-    { flush, source }: { flush: "now" | "group"; source?: SourceArguments },
-  ): Promise<{ first: number; last: number; repeated: boolean }> {
-    this.refuseWhileRestoring();
-    return await this.deps.journal.append({
-      stream,
-      flush,
-      recordsMax: records.length,
-      build: () => records,
-      ...(source === undefined ? {} : { source }),
-    });
-  }
-
-  async appendOwnLines(lines: readonly string[]): Promise<void> {
-    const records = lines.map((text) => ({ kind: "line", text }));
-    if (records.length > 0) await this.append("log", records, { flush: "group" });
-  }
-
-  refuseWhileRestoring(): void {
-    if (this.#isRestoring) throw new PlantError("STORE_BUSY", { max: 0 });
-  }
-
-  get backupPlace(): BackupPlace {
-    const { clock, random, journal } = this.deps;
-    const { backups, mapMiB } = this.config;
-    return { clock, random, journal, folder: backups, roomBytes: mapMiB * 1_048_576 };
-  }
-
-  /** Verifies a backup, then replaces the store by it. */
-  async restore(path: string, passphrase: string): Promise<string> {
-    this.refuseWhileRestoring();
-    if (this.#isTrying) throw new PlantError("STORE_BUSY", { max: 0 });
-    this.#isTrying = true;
-    let remove = () => {};
-    try {
-      const opened = await openBackup(this.backupPlace, path, passphrase);
-      const { file } = opened;
-      remove = opened.remove;
-      this.#isRestoring = true;
-      await this.#tending;
-      const epoch = await this.deps.journal.restore(file);
-      this.load();
-      return epoch;
-    } finally {
-      this.#isRestoring = false;
-      this.#isTrying = false;
-      remove();
-    }
-  }
 }
 
 function operationsOf(core: StateCore): Record<string, Operation> {

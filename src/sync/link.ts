@@ -9,17 +9,20 @@ import {
   topicOf,
   willPayload,
 } from "../batch/batch.ts";
+import type { Client } from "../client/client.ts";
+import type { Config } from "../config/config.ts";
 import { type LinkState, startUplink, type Uplink } from "../uplink/uplink.ts";
-import { type Stamp, stampNow } from "../util/clock.ts";
+import { type Clock, type ClockSync, type Stamp, stampNow } from "../util/clock.ts";
 import { pemOf } from "../util/ed25519.ts";
 import { asPlantError, hasCode } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
+import type { Paths } from "../util/paths.ts";
+import type { Random } from "../util/random.ts";
 import { asError, type Running, within } from "../util/running.ts";
 import { type Identity, type Progress, writeProgress } from "./identity.ts";
 import { readMessage } from "./inbound.ts";
 import { dueMs, step } from "./protocol.ts";
 import { askPosition, moveStoreWatermark, raiseAlarm, readChanges } from "./store-side.ts";
-import type { SyncDeps, SyncSettings } from "./sync.ts";
 import { type BatchToSend, initialState, type SyncEffect, type SyncInput } from "./sync-state.ts";
 
 /** Longest wait of a read for something new. */
@@ -29,6 +32,21 @@ const closeMs = 2000;
 /** Longest wait for a tick, so that a process that was held up looks around. */
 const tickMaxMs = 60_000;
 const willDelaySeconds = 30;
+
+export interface LinkDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: Random;
+  /** Boot id of the machine, for stamps. */
+  readonly boot: string;
+  readonly client: Client;
+  readonly paths: Pick<Paths, "identity">;
+  readonly version: string;
+  /** How far the wall clock can be trusted now; `none` when absent. */
+  readonly clockSync?: () => ClockSync;
+}
+
+export type SyncSettings = Config["sync"];
 
 /** What is counted since the start. */
 export interface SyncCounters {
@@ -59,7 +77,7 @@ export class SyncLink implements Running {
   since: Stamp;
   /** When the next attempt to connect is due, where one is. */
   retryAtMs: number | undefined;
-  private readonly deps: SyncDeps;
+  private readonly deps: LinkDeps;
   private readonly options: LinkOptions;
   private readonly uplink: Uplink;
   private readonly log: Log;
@@ -76,7 +94,7 @@ export class SyncLink implements Running {
   private isMarking = false;
   private alarms = 0;
 
-  constructor(deps: SyncDeps, options: LinkOptions, uplink: Uplink) {
+  constructor(deps: LinkDeps, options: LinkOptions, uplink: Uplink) {
     const { identity, progress, settings } = options;
     this.deps = deps;
     this.options = options;
@@ -349,7 +367,7 @@ export function factsOf(error: unknown): { code: string; reason: string } {
 }
 
 /** Starts the link of an identity. */
-export async function startLink(deps: SyncDeps, options: LinkOptions): Promise<SyncLink> {
+export async function startLink(deps: LinkDeps, options: LinkOptions): Promise<SyncLink> {
   const { identity, settings } = options;
   const { device, mqtt, ca, clientCert } = identity.facts;
   const uplink = await startUplink(deps, {

@@ -2,38 +2,28 @@
 // It must not know Modbus, HTTP pages or LMDB.
 import { fingerprintOf } from "../access/access.ts";
 import { streams } from "../batch/batch.ts";
-import type { Client } from "../client/client.ts";
-import type { Config } from "../config/config.ts";
-import { type Clock, type ClockSync, type Stamp, stampNow } from "../util/clock.ts";
+import { type Stamp, stampNow } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
-import type { Log } from "../util/log.ts";
-import type { Paths } from "../util/paths.ts";
-import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
 import { check, v } from "../util/shape.ts";
 import type { Operation } from "../worker/worker.ts";
 import { askToEnrol } from "./enroll.ts";
 import { deviceKey, type Identity, readIdentity, readProgress, writeIdentity } from "./identity.ts";
 import type { StorePosition } from "./lineage.ts";
-import { factsOf, type SyncCounters, type SyncLink, startLink } from "./link.ts";
+import {
+  factsOf,
+  type LinkDeps,
+  type SyncCounters,
+  type SyncLink,
+  type SyncSettings,
+  startLink,
+} from "./link.ts";
 import { askPosition } from "./store-side.ts";
 
-export interface SyncDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly random: Random;
-  /** Boot id of the machine, for stamps. */
-  readonly boot: string;
-  readonly client: Client;
-  readonly paths: Pick<Paths, "identity">;
-  readonly version: string;
+export interface SyncDeps extends LinkDeps {
   /** Serial number of the machine; its boot id when absent. */
   readonly serial?: string;
-  /** How far the wall clock can be trusted now; `none` when absent. */
-  readonly clockSync?: () => ClockSync;
 }
-
-export type SyncSettings = Config["sync"];
 
 /** Longest wait of `status` for the store. */
 const statusMs = 2000;

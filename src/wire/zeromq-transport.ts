@@ -12,7 +12,7 @@ import type {
   RouterSocket,
   Transport,
   WireLimits,
-} from "./wire.ts";
+} from "./socket.ts";
 
 /** Listeners of one router; the first character of a peer's name is its listener. */
 const listenersMax = 256;

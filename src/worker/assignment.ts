@@ -4,7 +4,23 @@ import { type Frames, plant } from "../mdp/mdp.ts";
 import type { Code } from "../util/catalogue.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
-import type { WorkerRequest } from "./worker.ts";
+
+/** One request as an operation sees it. */
+export interface WorkerRequest {
+  readonly operation: string;
+  /** The JSON arguments (the last frame), unchecked: `undefined` when the body holds none. */
+  readonly args: unknown;
+  /** The body frames as they came, the operation's name first. */
+  readonly body: readonly Uint8Array[];
+  /** Trace id, 32 hexadecimal digits. */
+  readonly trace: string;
+  /** Aborts at the deadline, when the client cancels, and when the broker is lost. */
+  readonly signal: AbortSignal;
+  /** Milliseconds left of the client's deadline; Infinity without one. */
+  remainingMs(): number;
+  /** Sends one part of a stream; waits while the client has granted no credit. */
+  partial(data: unknown): Promise<void>;
+}
 
 /** Parts sent before the process may turn to other work, where no credit makes it pause. */
 const partsPerTurn = 64;

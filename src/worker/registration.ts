@@ -9,8 +9,17 @@ import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { type Running, startLoop, within } from "../util/running.ts";
 import type { DealerSocket, Transport } from "../wire/wire.ts";
-import { Assignment } from "./assignment.ts";
-import type { Operation, Worker } from "./worker.ts";
+import { Assignment, type WorkerRequest } from "./assignment.ts";
+
+/** Serves one operation: what it returns is the reply's `data`; a PlantError is its `error`. */
+export type Operation = (request: WorkerRequest) => unknown;
+
+/** A registered worker. */
+export interface Worker extends Running {
+  readonly service: string;
+  /** Requests being served at this moment. */
+  readonly busy: number;
+}
 
 export interface RegistrationDeps {
   readonly clock: Clock;

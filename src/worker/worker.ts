@@ -3,36 +3,11 @@
 import type { Clock } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
-import type { Running } from "../util/running.ts";
 import { type Transport, transport } from "../wire/wire.ts";
-import { Registration } from "./registration.ts";
+import { type Operation, Registration, type Worker } from "./registration.ts";
 
-/** One request as an operation sees it. */
-export interface WorkerRequest {
-  readonly operation: string;
-  /** The JSON arguments (the last frame), unchecked: `undefined` when the body holds none. */
-  readonly args: unknown;
-  /** The body frames as they came, the operation's name first. */
-  readonly body: readonly Uint8Array[];
-  /** Trace id, 32 hexadecimal digits. */
-  readonly trace: string;
-  /** Aborts at the deadline, when the client cancels, and when the broker is lost. */
-  readonly signal: AbortSignal;
-  /** Milliseconds left of the client's deadline; Infinity without one. */
-  remainingMs(): number;
-  /** Sends one part of a stream; waits while the client has granted no credit. */
-  partial(data: unknown): Promise<void>;
-}
-
-/** Serves one operation: what it returns is the reply's `data`; a PlantError is its `error`. */
-export type Operation = (request: WorkerRequest) => unknown;
-
-/** A registered worker. */
-export interface Worker extends Running {
-  readonly service: string;
-  /** Requests being served at this moment. */
-  readonly busy: number;
-}
+export type { WorkerRequest } from "./assignment.ts";
+export type { Operation, Worker } from "./registration.ts";
 
 export interface WorkerDeps {
   readonly clock: Clock;

@@ -1,0 +1,50 @@
+// What a command finds around it: terminal, files, broker, and the flags every command knows.
+// It must not know any command.
+import type { Client } from "../client/client.ts";
+import type { Clock } from "../util/clock.ts";
+
+/** A stream for text, and what is at its other end. */
+export interface TextStream {
+  write(text: string): void;
+  readonly isTerminal: boolean;
+  /** Width of the terminal in characters. */
+  readonly columns: number;
+}
+
+/** Everything `plant` touches of the world, so that tests can hold it in memory. */
+export interface CliIo {
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** Version of this runtime. */
+  readonly version: string;
+  /** Aborts when the person interrupts. */
+  readonly signal: AbortSignal;
+  /** A client of the broker at an endpoint; may resolve before the broker answered. */
+  connect(endpoint: string): Promise<Client>;
+  /** Whether a file or socket exists. */
+  exists(path: string): boolean;
+  /** The whole of a text file. @throws the error of the file system. */
+  readFile(path: string): string;
+  /** All of standard input. */
+  readStdin(): Promise<string>;
+  /** Asks on the terminal without echo; undefined when there is no terminal. */
+  askSecret(prompt: string): Promise<string | undefined>;
+  /** Time zone for people, such as `Europe/Zurich`; the machine's when absent. */
+  readonly timeZone?: string;
+}
+
+/** The flags every command knows. Durations in milliseconds. */
+export interface GlobalFlags {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly utc: boolean;
+  readonly verbose: boolean;
+  readonly yes: boolean;
+  readonly color: boolean;
+  readonly endpoint?: string;
+  readonly timeoutMs: number;
+  readonly watchMs?: number;
+  readonly forMs?: number;
+}
