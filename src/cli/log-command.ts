@@ -85,5 +85,7 @@ function inWords(line: v.InferOutput<typeof lineShape>, out: Output): string {
   const word = level.padEnd(5);
   const from = context === undefined ? service : `${service}/${context}`;
   const tail = code === undefined ? "" : `  ${out.paint("dim", code)}`;
-  return `${timestamp}  ${tone === undefined ? word : out.paint(tone, word)}  ${from}  ${message}${tail}`;
+  const shown = tone === undefined ? word : out.paint(tone, word);
+  // A line of the text within never looks like a line of another part.
+  return `${timestamp}  ${shown}  ${from}  ${message}${tail}`.replaceAll("\n", "\n    ");
 }

@@ -32,26 +32,32 @@ export type PrintFlags = Pick<GlobalFlags, "json" | "quiet" | "utc" | "color"> &
 export function createOutput(io: CliIo, flags: PrintFlags): Output {
   const { stdout, stderr, env } = io;
   const isPlain = !flags.color || (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
-  const print = (text: string) => stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  const paints = (isTerminal: boolean) => !isPlain && isTerminal;
+  const data = (text: string) => stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  const print = (text: string) => data(harmless(text, paints(stdout.isTerminal)));
   const paintFor = (isTerminal: boolean) => (colour: Colour, text: string) =>
-    isPlain || !isTerminal ? text : `\u001b[${colours[colour]}m${text}\u001b[0m`;
+    paints(isTerminal) ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text;
   const timeZone = flags.utc ? "UTC" : io.timeZone;
   return {
     paint: paintFor(stdout.isTerminal),
     result(document, words) {
       if (!flags.json) print(words());
-      else if (flags.isRepeated) print(JSON.stringify(document));
-      else print(JSON.stringify(document, null, 2));
+      else if (flags.isRepeated) data(JSON.stringify(document));
+      else data(JSON.stringify(document, null, 2));
     },
     item(document, words) {
-      print(flags.json ? JSON.stringify(document) : words());
+      if (flags.json) data(JSON.stringify(document));
+      else print(words());
     },
     talk(text) {
-      if (!flags.quiet) stderr.write(`${text}\n`);
+      if (!flags.quiet) stderr.write(`${harmless(text, paints(stderr.isTerminal))}\n`);
     },
     error(error) {
-      if (flags.json) print(JSON.stringify(errorDocument(error), null, flags.isRepeated ? 0 : 2));
-      else stderr.write(errorInWords(error, paintFor(stderr.isTerminal)));
+      if (flags.json) data(JSON.stringify(errorDocument(error), null, flags.isRepeated ? 0 : 2));
+      else {
+        const words = errorInWords(error, paintFor(stderr.isTerminal));
+        stderr.write(harmless(words, paints(stderr.isTerminal)));
+      }
     },
     renew() {
       if (!flags.json && stdout.isTerminal) stdout.write("\u001b[H\u001b[2J\u001b[3J");
@@ -71,6 +77,19 @@ export function createOutput(io: CliIo, flags: PrintFlags): Output {
   };
 }
 
+/** What may command a terminal, with the colours that `paint` adds, or turn texts around. */
+const commands =
+  /\p{Cc}(?:\[(?:32|33|31|2|1|0)m)?|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/** Texts of devices and peers are shown, never obeyed; a mark stands for each command. */
+function harmless(text: string, isPainted: boolean): string {
+  return text.replace(commands, (found) => {
+    const isOurs =
+      found.startsWith("\n") || (isPainted && found.length > 1 && found.startsWith("\u001b"));
+    return isOurs ? found : `\ufffd${found.slice(1)}`;
+  });
+}
+
 function errorInWords(error: PlantError, paint: Output["paint"]): string {
   const { code, message } = error;
   const { causes } = catalogue[code];
@@ -85,7 +104,7 @@ function errorInWords(error: PlantError, paint: Output["paint"]): string {
 export function columns(names: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const isRight = names.map((name) => name.endsWith(">"));
   const head = names.map((name) => name.replace(/>$/, ""));
-  const all = [head, ...rows];
+  const all = [head, ...rows.map((row) => row.map((cell) => cell.replace(/[\n\r\t]/g, " ")))];
   const widths = head.map((_, at) => Math.max(...all.map((row) => (row[at] ?? "").length)));
   return all.map((row) =>
     row

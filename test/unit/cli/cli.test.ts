@@ -445,6 +445,28 @@ test("colour is for terminals alone, and NO_COLOR takes it away", async () => {
   assert.ok(!(await plant([], fakeParts(), { ...terminal, env })).out.includes(sequence));
 });
 
+test("what devices and parts say is shown, never obeyed by the terminal", async () => {
+  const evil = "\u001b]0;owned\u0007\u001b[2J\u009b31m\u202etxt\n● gateway  OK\u001b[31m";
+  const parts = fakeParts();
+  const line = { level: "error", service: "x", timestamp: "2026-07-28T15:00:00.000Z" };
+  parts.bus.serve("org.plantd.Logger", { tail: () => ({ lines: [{ ...line, message: evil }] }) });
+  parts.points.push(pointOf("tag", evil, { unit: evil, quality: "uncertain", reason: evil }));
+  const commands = ["log", "values", "state list", "state get device/meter-1 tag"];
+  for (const command of commands) {
+    for (const options of [{}, { isTerminal: true }]) {
+      const { exit, out, err } = await plant(command.split(" "), parts, options);
+      assert.equal(exit, 0, command);
+      const colours = /\p{Cc}\[(33|31|2|1|0)m/gu;
+      const left = (out + err).replaceAll(colours, "isTerminal" in options ? "" : "\u001b");
+      assert.doesNotMatch(left, /[^\P{Cc}\n]|\u202e/u, command);
+      assert.match(left, /\ufffd\]0;owned/, command);
+      assert.doesNotMatch(left, /^● gateway/m, command);
+    }
+  }
+  const { out } = await plant(["--json", "values"], parts);
+  assert.match(out, /\\u001b\]0;owned/);
+});
+
 test("watching prints a line of JSON each time and ends when the time is over", async () => {
   const clock = fakeClock(now);
   const terminal = fakeTerminal({ clock, client: fakeParts().bus.client() });
