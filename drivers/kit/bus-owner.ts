@@ -173,7 +173,7 @@ class Owner {
     } catch (error) {
       const failure = asPlantError(error);
       if (failure.code !== "PORT_UNUSABLE") throw failure;
-      this.#setState({ state: "failed", reason: String(failure.detail.reason ?? "") });
+      this.#setState({ state: "failed", reason: reasonOf(failure) });
       return false;
     }
     this.#lastEndMs = this.#nowMs();
@@ -188,7 +188,7 @@ class Owner {
     const { log } = this.#deps;
     const port = this.#options.port.name;
     if (state.state === "open") log.info("line is open", { port });
-    else log.warn("line is down", { code: "PORT_UNUSABLE", port, reason: state.reason });
+    else log.warn("line is down", { code: "PORT_UNUSABLE", reason: state.reason });
     if (state.state !== before.state) this.#options.onState(state);
   }
 
@@ -222,7 +222,7 @@ class Owner {
       await this.#wait(this.#nextChangeMs(nowMs));
     }
     if (this.#stop.signal.aborted || this.#isStale()) return;
-    this.#setState({ state: "failed", reason: String(this.#lost?.detail.reason ?? "") });
+    this.#setState({ state: "failed", reason: reasonOf(this.#lost) });
   }
 
   /** A connection on which nothing is answered any more: it is made anew, without a word. */
@@ -413,3 +413,9 @@ class Owner {
 }
 
 type AnswerVerdict = Extract<ReturnType<typeof answerEnds>, { is: "ends" }>["verdict"];
+
+/** What a person needs to find the fault: which port, and what the system says of it. */
+function reasonOf(error: PlantError | undefined): string {
+  const { port = "the port", reason = "it closed" } = error?.detail ?? {};
+  return `${port}: ${reason}`;
+}

@@ -21,6 +21,16 @@ const timeoutsMax = 3;
 /** First probe of an idle connection by the kernel. */
 const keepAliveMs = 15_000;
 
+/** What the system's codes mean to who stands before the device. */
+const systemWords: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens on that port (ECONNREFUSED)",
+  ECONNRESET: "the device broke the connection off (ECONNRESET)",
+  EHOSTUNREACH: "there is no way to that address (EHOSTUNREACH)",
+  ENETUNREACH: "there is no network to that address (ENETUNREACH)",
+  ENOTFOUND: "the name of the host is not known (ENOTFOUND)",
+  EAI_AGAIN: "the name server does not answer (EAI_AGAIN)",
+};
+
 const rawFraming: SocketFraming = {
   pairsAnswers: false,
   attach(socket, events) {
@@ -45,7 +55,8 @@ export function makeTcpPort(settings: TcpSettings, framing: SocketFraming = rawF
       const socket = connect({ host, port, noDelay: true, timeout: connectTimeoutMs });
       let reason = "the device closed the connection";
       socket.on("error", (error) => {
-        reason = (error as NodeJS.ErrnoException).code ?? error.message;
+        const code = (error as NodeJS.ErrnoException).code ?? error.message;
+        reason = systemWords[code] ?? code;
       });
       await new Promise<void>((resolve, reject) => {
         const fail = (why: string) => {
