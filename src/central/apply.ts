@@ -5,6 +5,7 @@ import { PlantError } from "../util/errors.ts";
 import {
   type DeviceState,
   definitionsOf,
+  flushLatest,
   latestOf,
   offerLatest,
   replaceLatest,
@@ -116,7 +117,10 @@ export interface TakenHead {
   readonly isFork: boolean;
 }
 
-/** Makes an epoch the head when its generation is higher than that of the head so far. */
+/**
+ * Makes an epoch the head when its generation is higher than that of the head so far. The latest
+ * values are written with it: a centre that restarts in between takes the new head for granted.
+ */
 export function takeHead(reader: ShelfReader, device: DeviceState, head: Epoch): TakenHead {
   const { lineage } = device;
   const former = lineage.head === undefined ? undefined : lineage.epochs.get(lineage.head);
@@ -126,7 +130,7 @@ export function takeHead(reader: ShelfReader, device: DeviceState, head: Epoch):
   lineage.head = head.id;
   const isFork = former !== undefined && hasForked(device, former);
   if (isFork) rebuildLatest(reader, device);
-  return { changes: [headChange(device.id, head.id)], isFork };
+  return { changes: [headChange(device.id, head.id), ...flushLatest(device)], isFork };
 }
 
 /** Whether records that count differ from those that counted under the former head. */
