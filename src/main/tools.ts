@@ -63,10 +63,14 @@ export function hasTool(tool: Tool): boolean {
   return spawnSync(program, tool.probe, { stdio: "ignore", timeout: 30_000 }).status === 0;
 }
 
+function installWords(wanted: readonly Tool[]): string[] {
+  const packages = wanted.flatMap((tool) => tool.debian.split(" "));
+  return ["install", "-y", "--no-install-recommends", ...packages];
+}
+
 /** The command that installs tools, as root. */
 export function installCommand(wanted: readonly Tool[]): string {
-  const packages = wanted.map((tool) => tool.debian).join(" ");
-  return `apt-get install -y --no-install-recommends ${packages}`;
+  return ["apt-get", ...installWords(wanted)].join(" ");
 }
 
 /** Whether this process may install tools. */
@@ -80,11 +84,13 @@ export function mayInstall(): boolean {
  */
 export function installTools(wanted: readonly Tool[]): readonly Tool[] {
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const apt = (line: string) =>
-    spawnSync("sh", ["-c", line], { env, stdio: ["ignore", 2, 2], timeout: 600_000 }).status === 0;
-  if (!apt(installCommand(wanted))) {
-    apt("apt-get update");
-    apt(installCommand(wanted));
+  const quiet = ["-qq", "-o", "Dpkg::Use-Pty=0"];
+  const apt = (words: readonly string[]) =>
+    spawnSync("apt-get", [...quiet, ...words], { env, stdio: ["ignore", 2, 2], timeout: 600_000 })
+      .status === 0;
+  if (!apt(installWords(wanted))) {
+    apt(["update"]);
+    apt(installWords(wanted));
   }
   return wanted.filter((tool) => !hasTool(tool));
 }
