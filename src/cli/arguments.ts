@@ -66,10 +66,19 @@ export function parseArguments(argv: readonly string[]): Parsed {
     if (error.exitCode === 0) return { kind: "help", text };
     if (error.code === "commander.help") return { kind: "help", text };
     const message = error.message.replace(/^error: /, "").replaceAll("\n", " ");
-    throw new PlantError("USAGE", { message });
+    throw new PlantError("USAGE", { message, ...helpFor(argv) });
   }
   if (parsed === undefined) throw new PlantError("USAGE", { message: "no command was given" });
   return parsed;
+}
+
+/** Where a command that was named tells what it wants. */
+function helpFor(argv: readonly string[]): { next?: string } {
+  const words = argv.filter((word) => !word.startsWith("-"));
+  const known = commands
+    .map(({ usage }) => usage.replace(/ [[<].*/, ""))
+    .find((name) => `${words.join(" ")} `.startsWith(`${name} `));
+  return known === undefined ? {} : { next: `plant ${known} --help` };
 }
 
 /** The same behaviour for every command: no exit, no writing of its own, all flags everywhere. */

@@ -1,5 +1,6 @@
 // `plant backup …`: sealed backups of the store. The passphrase comes from a terminal without echo
 // or from a file, never from the command line. It must not know how a backup is sealed.
+import { resolve } from "node:path";
 import { describeBytes, services } from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
@@ -25,6 +26,9 @@ const listShape = v.looseObject({
   ),
 });
 
+/** Shortest passphrase the store seals with. */
+const passphraseMin = 8;
+
 /** Makes a backup and tells its path. */
 export async function runCreate(invocation: Invocation): Promise<number> {
   const { out } = invocation;
@@ -38,8 +42,10 @@ export async function runCreate(invocation: Invocation): Promise<number> {
 
 /** Replaces the store by a backup, once confirmed; a new epoch begins. */
 export async function runRestore(invocation: Invocation): Promise<number> {
-  const { out, args } = invocation;
-  const [path = ""] = args;
+  const { io, out, args } = invocation;
+  const [typed = ""] = args;
+  // The store stands in another folder: a file seen from here goes by its whole path.
+  const path = io.exists(typed) ? resolve(typed) : typed;
   needConsent(invocation, `replacing the store by ${path}`);
   const passphrase = await passphraseOf(invocation, false);
   const data = await streamed(invocation, "backup-restore", { path, passphrase });
@@ -91,7 +97,7 @@ async function passphraseOf(invocation: Invocation, isNew: boolean): Promise<str
     const line = readLine(invocation, file);
     if (line === "")
       throw new PlantError("USAGE", { message: `the first line of ${file} is empty` });
-    return line;
+    return isNew ? strongEnough(line) : line;
   }
   const first = await io.askSecret("Passphrase: ");
   if (first === undefined) throw new PlantError("PASSPHRASE_MISSING");
@@ -99,7 +105,13 @@ async function passphraseOf(invocation: Invocation, isNew: boolean): Promise<str
   if (isNew && (await io.askSecret("Again: ")) !== first) {
     throw new PlantError("USAGE", { message: "the two passphrases differ" });
   }
-  return first;
+  return isNew ? strongEnough(first) : first;
+}
+
+function strongEnough(passphrase: string): string {
+  if (passphrase.length >= passphraseMin) return passphrase;
+  const message = `a passphrase needs at least ${passphraseMin} characters`;
+  throw new PlantError("USAGE", { message, next: "plant backup create" });
 }
 
 function readLine({ io }: Invocation, path: string): string {

@@ -1,6 +1,6 @@
 // What is printed: data to standard output, talk to standard error, colour only for people.
 // It must not know any command.
-import { errorDocument, nextStep } from "../status/status.ts";
+import { errorDocument } from "../status/status.ts";
 import { catalogue } from "../util/catalogue.ts";
 import type { PlantError } from "../util/errors.ts";
 import type { CliIo, GlobalFlags } from "./surroundings.ts";
@@ -91,9 +91,8 @@ function harmless(text: string, isPainted: boolean): string {
 }
 
 function errorInWords(error: PlantError, paint: Output["paint"]): string {
-  const { code, message } = error;
+  const { code, message, next } = error;
   const { causes } = catalogue[code];
-  const next = nextStep(error);
   const lines = [`${paint("red", "✗")} ${paint("bold", message)}  ${paint("dim", code)}`];
   if (causes.length > 0) lines.push(`  likely  ${causes.join(" · ")}`);
   if (next !== "") lines.push(`  next    ${next}`);

@@ -126,6 +126,7 @@ function complain(thrown: unknown): number {
     for (const flaw of thrown.detail.flaws as readonly ConfigFlaw[]) say(`  ${describeFlaw(flaw)}`);
   }
   if (hasCode(thrown, "USAGE")) say("plantd help shows the commands");
+  else if (thrown instanceof PlantError) say(`next: ${error.next}`);
   if (thrown instanceof PlantError) return error.exit;
   if (thrown instanceof Error) say(thrown.stack ?? "");
   return exitDefect;

@@ -36,7 +36,6 @@ export {
   type ErrorDocument,
   errorDocument,
   explain,
-  nextStep,
 } from "./words.ts";
 
 /** Services by their names on the bus. */

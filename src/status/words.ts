@@ -94,18 +94,10 @@ export interface ErrorDocument {
   readonly detail: WireError["detail"];
 }
 
-/** The next step of an error, with the facts of the occurrence filled in. */
-export function nextStep({ code, detail }: PlantError): string {
-  return catalogue[code].next.replace(/\{(\w+)\}/g, (_, name: string) =>
-    String(detail[name] ?? name.toUpperCase()),
-  );
-}
-
 /** An error in the form of `plant.error/1`. */
 export function errorDocument(error: PlantError): ErrorDocument {
   const { causes } = catalogue[error.code];
-  const { code, message, exit, isRetryable, detail } = error;
-  const next = nextStep(error);
+  const { code, message, next, exit, isRetryable, detail } = error;
   return {
     schema: "plant.error/1",
     code,

@@ -651,7 +651,10 @@ export const catalogue = {
   BACKUP_UNREADABLE: entry(
     1,
     "The backup {path} cannot be read: {reason}",
-    ["the file is damaged or cut short", "it is no backup"],
+    [
+      "there is no such file, or the store may not read that folder",
+      "it is damaged, cut short, or no backup",
+    ],
     "plant backup list",
   ),
   PASSPHRASE_WRONG: entry(

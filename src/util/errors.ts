@@ -35,6 +35,15 @@ export class PlantError extends Error {
     return catalogue[this.code].exit;
   }
 
+  /** What to do next: the occurrence's own word, else the catalogue's with the facts filled in. */
+  get next(): string {
+    const { next } = this.detail;
+    if (typeof next === "string") return next;
+    return catalogue[this.code].next.replace(/\{(\w+)\}/g, (_, name: string) =>
+      String(this.detail[name] ?? name.toUpperCase()),
+    );
+  }
+
   /** The form that crosses a wire. */
   toWire(): WireError {
     const { code, message, detail, isRetryable } = this;

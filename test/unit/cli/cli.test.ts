@@ -171,7 +171,11 @@ const rows: Readonly<Record<string, Row>> = {
   },
   "set on no device": { words: ["set", "nobody/x", "5"], exit: 3, err: /DEVICE_UNKNOWN/ },
   "set without a point": { words: ["set", "meter-1", "5"], exit: 2, err: /DEVICE\/POINT/ },
-  "set without a value": { words: ["set", "meter-1/x"], exit: 2, err: /missing required argument/ },
+  "set without a value": {
+    words: ["set", "meter-1/x"],
+    exit: 2,
+    err: /missing required argument[\s\S]*plant set --help/,
+  },
   "state get": {
     words: ["state", "get", "device/meter-1", "voltage"],
     out: /value +230\.2 V[\s\S]*time +2025-11-21 15:32:06[\s\S]*source +driver\.rs485-1/,
