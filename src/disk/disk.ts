@@ -14,6 +14,7 @@ import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
 import { PlantError } from "../util/errors.ts";
+import { flawOfDataFile } from "./data-file.ts";
 
 /** One row of a table. */
 export interface Row {
@@ -92,18 +93,38 @@ const measureEvery = 64;
 
 /**
  * Opens the environment in `folder`, making it when absent.
- * @throws PlantError STORE_LOCKED when a living process, or this one, has it open.
+ * @throws PlantError STORE_LOCKED when a living process, or this one, has it open; STORE_DAMAGED
+ * when the file is no environment or a part of one; STORE_UNUSABLE when it cannot be opened.
  */
 export async function openDisk(options: DiskOptions): Promise<Disk> {
   const { folder, roomBytes } = options;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const lock = await lockFolder(folder);
   try {
+    const flaw = flawOfDataFile(join(folder, dataFile));
+    if (flaw !== undefined) throw new PlantError("STORE_DAMAGED", { folder, reason: flaw });
     return new LmdbDisk(folder, roomBytes, lock);
   } catch (error) {
     lock.close();
-    throw error;
+    throw asOpenError(error, folder);
   }
+}
+
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw asOpenError(error, folder);
+  }
+}
+
+/** The code of what keeps the environment or a table of it from opening. */
+function asOpenError(error: unknown, folder: string): PlantError {
+  if (error instanceof PlantError) return error;
+  const { message } = error as Error;
+  const isDamaged = /^MDB_(CORRUPTED|INVALID|PAGE_NOTFOUND|PANIC|VERSION_MISMATCH)/.test(message);
+  const detail = { folder, reason: message };
+  return new PlantError(isDamaged ? "STORE_DAMAGED" : "STORE_UNUSABLE", detail, { cause: error });
 }
 
 /** A name of the kernel's that belongs to the folder's inode and dies with the process. */
@@ -156,9 +177,13 @@ class LmdbDisk implements Disk {
     if (this.#closing !== undefined) throw new PlantError("STORE_CLOSED");
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
-    const table = this.#root.openDB<Buffer, Uint8Array>({ name, ...binary });
-    this.#tables.set(name, table);
-    return table;
+    try {
+      const table = this.#root.openDB<Buffer, Uint8Array>({ name, ...binary });
+      this.#tables.set(name, table);
+      return table;
+    } catch (error) {
+      throw asOpenError(error, this.#folder);
+    }
   }
 
   get(table: string, key: Uint8Array): Uint8Array | undefined {

@@ -609,7 +609,13 @@ export const catalogue = {
     1,
     "The store is damaged: {reason}",
     ["the medium lost or changed what was written"],
-    "plant backup restore PATH",
+    "if the store does not start, move its folder aside and start it again; then plant backup restore PATH",
+  ),
+  STORE_UNUSABLE: entry(
+    1,
+    "The store in {folder} cannot be opened: {reason}",
+    ["the folder belongs to another user", "the medium is read-only", "its path is no folder"],
+    "ls -la {folder}",
   ),
   STORE_FORMAT_NEWER: entry(
     1,

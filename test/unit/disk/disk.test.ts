@@ -1,7 +1,7 @@
 // The disk: atomic commits, ranges both ways, one owner, a bounded room that can be emptied again.
 // It must not know what is stored.
 import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { openDisk, writesMax } from "../../../src/disk/disk.ts";
@@ -104,4 +104,60 @@ test("a backup is a database of its own and leaves no other file", async () => {
   assert.deepEqual(readdirSync(join(folder.path, "b")), ["data.mdb"]);
   await using copy = await openDisk({ folder: join(folder.path, "b"), roomBytes });
   assert.equal(Buffer.from(copy.get("t", bytes("a"))!).toString(), "1");
+});
+
+const wrong: Record<string, (file: Buffer) => Buffer> = {
+  "cut to one page": (file) => file.subarray(0, 4096),
+  "cut to a half": (file) => file.subarray(0, file.length / 2),
+  zeros: (file) => Buffer.alloc(file.length),
+  "a text": () => bytes("hello\n"),
+  "first pages of something else": (file) =>
+    Buffer.concat([Buffer.alloc(8192, 0x5a), file.subarray(8192)]),
+  "all but the first pages of something else": (file) =>
+    Buffer.concat([file.subarray(0, 8192), Buffer.alloc(file.length - 8192, 0x5a)]),
+};
+
+test("a file that is no store, or a part of one, is STORE_DAMAGED and stays as it is", async () => {
+  using folder = temporaryFolder();
+  const first = join(folder.path, "a");
+  {
+    await using disk = await openDisk({ folder: first, roomBytes });
+    const keys = Array.from({ length: 800 }, (_, at) => `k${at}`);
+    await disk.commit(keys.map((key) => put(key, "v".repeat(1500))));
+    await disk.commit(keys.slice(0, 10).map((key) => put(key, "w".repeat(1500))));
+  }
+  const sound = readFileSync(join(first, "data.mdb"));
+  for (const [name, change] of Object.entries(wrong)) {
+    const place = join(folder.path, name.replaceAll(" ", "-"));
+    mkdirSync(place);
+    const file = join(place, "data.mdb");
+    writeFileSync(file, change(sound));
+    const open = async () => {
+      await using disk = await openDisk({ folder: place, roomBytes });
+      return disk.get("t", bytes("k1"));
+    };
+    await assert.rejects(open(), (error) => hasCode(error, "STORE_DAMAGED"), name);
+    assert.deepEqual(readFileSync(file), change(sound), name);
+  }
+});
+
+test("a folder that cannot be one, or holds no file, is STORE_UNUSABLE", async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, "file");
+  writeFileSync(file, "x");
+  mkdirSync(join(folder.path, "b", "data.mdb"), { recursive: true });
+  for (const place of [file, join(file, "inner"), join(folder.path, "b")]) {
+    const opened = openDisk({ folder: place, roomBytes });
+    await assert.rejects(opened, (error) => hasCode(error, "STORE_UNUSABLE"), place);
+  }
+});
+
+test("a store opens after every commit of its life, also when it shrinks", async () => {
+  using folder = temporaryFolder();
+  for (let round = 0; round < 12; round += 1) {
+    await using disk = await openDisk({ folder: folder.path, roomBytes });
+    const keys = Array.from({ length: 300 }, (_, at) => `k${at}`);
+    await disk.commit(keys.map((key) => put(key, "v".repeat(100 * (round + 1)))));
+    await disk.commit(keys.map((key) => ({ table: "t", key: bytes(key) })));
+  }
 });
