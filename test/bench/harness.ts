@@ -22,7 +22,7 @@ export interface BenchContext {
   /** Tells a person how far it is. */
   readonly say: (text: string) => void;
   /** Runs when the bench is over, in reverse order, whatever happened. */
-  readonly defer: (end: () => Promise<void> | void) => void;
+  readonly defer: (end: () => PromiseLike<void> | void) => void;
 }
 
 /** A bench: the module `test/bench/<name>.ts` exports this as `run`. */
@@ -101,4 +101,14 @@ export async function readPeer(words: readonly [string, ...string[]]): Promise<u
   child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
   await once(child, "close");
   return JSON.parse(Buffer.concat(chunks).toString());
+}
+
+/** A row nobody stands beside. */
+export function alone(job: string, unit: string, ours: readonly number[]): Row {
+  return { job, ours: rounded(median(ours)), peer: null, unit, ratio: null, goal: null };
+}
+
+/** The value below which a share of the sorted numbers lies. */
+export function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
 }

@@ -28,7 +28,7 @@ function moduleOf(name: string): URL {
 async function measure(name: string): Promise<readonly Row[]> {
   const { run } = (await import(moduleOf(name).href)) as { run: Bench };
   const folder = mkdtempSync(join(tmpdir(), "pbench-"));
-  const ends: (() => Promise<void> | void)[] = [];
+  const ends: (() => PromiseLike<void> | void)[] = [];
   const context: BenchContext = { isQuick, folder, say, defer: (end) => ends.push(end) };
   try {
     return await run(context);

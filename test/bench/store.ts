@@ -8,7 +8,7 @@ import { type State, type StateConfig, startState } from "../../src/state/state.
 import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
-import { type BenchContext, compare, type Row } from "./harness.ts";
+import { alone, type BenchContext, compare, quantile, type Row } from "./harness.ts";
 
 const pointsPerCall = 100;
 const inFlight = 200;
@@ -90,9 +90,6 @@ async function measureSingles(count: number, run: () => Promise<unknown>): Promi
   return times.sort((a, b) => a - b);
 }
 
-const quantile = (sorted: readonly number[], share: number) =>
-  sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN;
-
 async function measureGets(call: Call, ms: number): Promise<number> {
   const from = clock.monotonicMs();
   let done = 0;
@@ -144,11 +141,6 @@ async function measureRows(context: BenchContext, ms: number): Promise<number> {
     done += writes.length;
   }
   return (1000 * done) / (clock.monotonicMs() - from);
-}
-
-/** A row nobody stands beside. */
-function alone(job: string, unit: string, ours: readonly number[]): Row {
-  return { ...compare({ job, unit, ours, goal: 0 }), goal: null };
 }
 
 /** Runs the bench. */

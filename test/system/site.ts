@@ -16,6 +16,9 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** What units and image run. */
 const built = join(root, root.endsWith("/.build/") ? "" : ".build", "src", "main");
 
+/** What the units pass to Node. */
+export const nodeFlags = ["--max-semi-space-size=1"];
+
 /** A supervised process. */
 interface Unit {
   readonly name: string;
@@ -28,8 +31,12 @@ interface Unit {
 export interface Site extends AsyncDisposable {
   readonly folder: string;
   readonly centreUrl: string;
+  /** The gateway's own page. */
+  readonly pageUrl: string;
   /** Units that can be killed, mosquitto among them. */
   readonly names: readonly string[];
+  /** Process id of a unit; undefined while it is not running. */
+  pidOf(name: string): number | undefined;
   /** kill -9; the unit starts again by itself unless `stay` is given. */
   kill(name: string, options?: { readonly stay: boolean }): Promise<void>;
   /** Starts a unit that was killed with `stay`. */
@@ -49,6 +56,8 @@ export interface SiteOptions {
   readonly config?: string;
   /** Driver lines of that YAML to start, by name. */
   readonly lines?: readonly string[];
+  /** Joins a port of its own with mosquitto's, and returns it: where the gateway will connect. */
+  readonly relay?: (port: number) => Promise<number>;
 }
 
 /** A free loopback port; somebody else may take it, so it is used at once. */
@@ -101,8 +110,10 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     PLANTD_SYNC_BACKOFF_BASE_MS: "100",
     PLANTD_SYNC_BACKOFF_CEILING_MS: "1000",
   };
+  const uplink = await (options.relay?.(mqtt) ?? mqtt);
   const centreEnv = {
     ...process.env,
+    PLANTD_CENTRAL_PUBLIC_MQTT: `mqtts://127.0.0.1:${uplink}`,
     PLANTD_DATA_DIR: centreData,
     PLANTD_CENTRAL_PORT: `${centre}`,
     PLANTD_CENTRAL_MQTT: `mqtts://127.0.0.1:${mqtt}`,
@@ -138,13 +149,15 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     if (unit === undefined) throw new Error(`no unit ${name}`);
     return unit;
   }
-  const run = (...words: string[]) => [process.execPath, main, "run", ...words];
+  const run = (...words: string[]) => [process.execPath, ...nodeFlags, main, "run", ...words];
   const site: Site = {
     folder,
     centreUrl: `http://127.0.0.1:${centre}`,
+    pageUrl: `http://127.0.0.1:${http}`,
     get names() {
       return [...units.keys()];
     },
+    pidOf: (name) => unitOf(name).child?.pid,
     async kill(name, how) {
       const unit = unitOf(name);
       if (how?.stay) unit.isWanted = false;
