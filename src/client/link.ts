@@ -1,14 +1,13 @@
 // The client's connection to the broker: requests by id, deadlines, loss and return.
 // It must not know what bodies mean.
 import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
-import { backoffMs } from "../util/backoff.ts";
 import type { Clock } from "../util/clock.ts";
 import { watchDeadlines } from "../util/deadlines.ts";
 import { hasCode, PlantError, type WireError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
-import type { DealerSocket, Transport } from "../wire/wire.ts";
+import { openSteadyDealer, type SteadyDealer, type Transport } from "../wire/wire.ts";
 
 export interface LinkDeps {
   readonly clock: Clock;
@@ -66,8 +65,6 @@ const replyFramesMax = 1024;
 const headroomBytes = 4096;
 /** Time between finding the broker silent and giving it up. */
 const secondLookMs = 200;
-/** Waits before a new connection. */
-const reconnect = { baseMs: 100, ceilingMs: 2000 };
 /** The broker is told less than the client waits, so that its answer comes first. */
 const marginMaxMs = 100;
 
@@ -77,30 +74,27 @@ export function openLink(deps: LinkDeps, settings: LinkSettings): Link {
 }
 
 class BrokerLink implements Link {
-  readonly ended: Promise<Error | undefined>;
   readonly #deps: LinkDeps;
   readonly #settings: LinkSettings;
   readonly #pending = new Map<number, Pending>();
   readonly #deadlines;
   readonly #closing = new AbortController();
-  #settle: (error: Error | undefined) => void = () => {};
-  #socket: DealerSocket | undefined;
-  #isUp = false;
+  readonly #dealer: SteadyDealer;
   #heardMs = 0;
   #isProbed = false;
   /** Silent for too long at the last look; after a standstill of ours, replies are yet to be read. */
   #isSuspect = false;
   #nextId = 1;
-  #losses = 0;
 
   constructor(deps: LinkDeps, settings: LinkSettings) {
     this.#deps = deps;
     this.#settings = settings;
-    this.ended = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
-    this.#connect();
+    this.#dealer = this.#openDealer();
+  }
+
+  get ended(): Promise<Error | undefined> {
+    return this.#dealer.ended;
   }
 
   ask(question: Question): Asked {
@@ -122,7 +116,7 @@ class BrokerLink implements Link {
     };
     this.#pending.set(id, pending);
     question.signal?.addEventListener("abort", pending.onAbort, { once: true });
-    if (this.#isUp) this.#send(pending, nowMs);
+    if (this.#dealer.isUp) this.#send(pending, nowMs);
     const lookMs = nowMs + this.#settings.livenessMs / 2;
     this.#deadlines.watch(Math.min(this.#dueOf(pending), lookMs));
     return {
@@ -138,8 +132,7 @@ class BrokerLink implements Link {
     for (const pending of [...this.#pending.values()]) {
       this.#abandon(pending.id, new PlantError("CANCELLED"));
     }
-    await this.#socket?.[Symbol.asyncDispose]();
-    this.#settle(undefined);
+    await this.#dealer[Symbol.asyncDispose]();
   }
 
   #refusalOf(question: Question): PlantError | undefined {
@@ -166,31 +159,23 @@ class BrokerLink implements Link {
     return undefined;
   }
 
-  #connect(): void {
+  #openDealer(): SteadyDealer {
     const { messageBytesMax, requestsMax, endpoint } = this.#settings;
-    const socket: DealerSocket = this.#deps.transport.connectDealer({
+    return openSteadyDealer(this.#deps, {
       endpoint,
       messageBytesMax: messageBytesMax + headroomBytes,
       framesMax: replyFramesMax,
       sendQueueMax: requestsMax * 2,
-      onMessage: (frames) => {
-        if (socket === this.#socket) this.#hear(frames);
-      },
-      onUp: () => {
-        if (socket === this.#socket) this.#up();
-      },
-      onDown: () => {
-        if (socket === this.#socket) void this.#down("the connection broke");
-      },
+      onMessage: (frames) => this.#hear(frames),
+      onUp: (isAnew) => this.#up(isAnew),
+      onLost: (reason) => this.#lost(reason),
     });
-    this.#socket = socket;
   }
 
-  #up(): void {
+  #up(isAnew: boolean): void {
     const nowMs = this.#deps.clock.monotonicMs();
     const { endpoint } = this.#settings;
-    this.#isUp = true;
-    if (this.#losses > 0) this.#deps.log.info("The broker is back", { endpoint });
+    if (isAnew) this.#deps.log.info("The broker is back", { endpoint });
     this.#isProbed = false;
     this.#isSuspect = false;
     this.#heardMs = nowMs;
@@ -198,28 +183,19 @@ class BrokerLink implements Link {
   }
 
   /** What was sent may have been carried out and fails; what was not sent waits on. */
-  async #down(reason: string): Promise<void> {
-    const { clock, random, log } = this.#deps;
-    const old = this.#socket;
-    this.#socket = undefined;
-    this.#isUp = false;
+  #lost(reason: string): void {
     const { endpoint } = this.#settings;
-    log.warn("The broker is lost", { code: "BROKER_LOST", endpoint, reason });
+    this.#deps.log.warn("The broker is lost", { code: "BROKER_LOST", endpoint, reason });
     for (const pending of [...this.#pending.values()]) {
       if (pending.isSent) this.#finish(pending, new PlantError("BROKER_LOST", { endpoint }));
     }
-    await old?.[Symbol.asyncDispose]();
-    const waitMs = backoffMs(reconnect, this.#losses, random.unit());
-    this.#losses += 1;
-    await clock.sleep(waitMs, this.#closing.signal);
-    if (!this.#closing.signal.aborted) this.#connect();
   }
 
   #hear(frames: Frames): void {
     this.#heardMs = this.#deps.clock.monotonicMs();
     this.#isProbed = false;
     this.#isSuspect = false;
-    this.#losses = 0;
+    this.#dealer.prove();
     const message = this.#decode(frames);
     if (message === undefined) return;
     const pending = this.#pending.get(message.head.id);
@@ -254,10 +230,7 @@ class BrokerLink implements Link {
     const leftMs = pending.dueMs - nowMs - marginMs;
     const remainingMs = Math.min(plant.noDeadline - 1, Math.max(1, Math.floor(leftMs)));
     const head = { id: pending.id, remainingMs, trace, flags };
-    const isQueued = this.#socket?.send(
-      plant.encodeFromClient({ kind: "request", service, head, body }),
-    );
-    if (isQueued !== true) {
+    if (!this.#dealer.send(plant.encodeFromClient({ kind: "request", service, head, body }))) {
       const { requestsMax } = this.#settings;
       const detail = { limit: "messages to the broker", max: requestsMax * 2 };
       this.#finish(pending, new PlantError("LIMIT_REACHED", detail));
@@ -270,8 +243,8 @@ class BrokerLink implements Link {
   }
 
   #say(message: plant.FromClient, pending: Pending): void {
-    if (!this.#isUp || !pending.isSent || !this.#pending.has(pending.id)) return;
-    this.#socket?.send(plant.encodeFromClient(message));
+    if (!this.#dealer.isUp || !pending.isSent || !this.#pending.has(pending.id)) return;
+    this.#dealer.send(plant.encodeFromClient(message));
   }
 
   #dueOf(pending: Pending): number {
@@ -313,14 +286,14 @@ class BrokerLink implements Link {
   /** With requests waiting and nothing heard, asks for a sign of life; then gives the broker up. */
   #probe(nowMs: number): number {
     const { livenessMs } = this.#settings;
-    if (!this.#isUp) return nowMs + livenessMs / 2;
+    if (!this.#dealer.isUp) return nowMs + livenessMs / 2;
     const silentMs = nowMs - this.#heardMs;
     if (silentMs >= livenessMs && this.#isProbed) {
       if (!this.#isSuspect) {
         this.#isSuspect = true;
         return nowMs + secondLookMs;
       }
-      void this.#down("it is silent");
+      this.#dealer.lose("it is silent");
       return nowMs + livenessMs / 2;
     }
     if (silentMs < livenessMs / 2) return this.#heardMs + livenessMs / 2;
@@ -330,7 +303,7 @@ class BrokerLink implements Link {
       const head = { id: 0, remainingMs: plant.noDeadline, trace: Buffer.alloc(16), flags: 0 };
       const body = [Buffer.from("mmi.service")];
       const message = { kind: "request", service: "mmi.service", head, body } as const;
-      this.#socket?.send(plant.encodeFromClient(message));
+      this.#dealer.send(plant.encodeFromClient(message));
     }
     return this.#heardMs + livenessMs;
   }

@@ -14,6 +14,7 @@ export type {
   WireCounters,
   WireLimits,
 } from "./socket.ts";
+export { openSteadyDealer, type SteadyDealer } from "./steady-dealer.ts";
 
 /** The transport of the runtime. */
 export const transport: Transport = zeromqTransport;

@@ -1,14 +1,13 @@
 // The worker's place at the broker: ready, beats, requests in, replies out, loss and return.
 // It must not know what operations do.
 import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
-import { backoffMs } from "../util/backoff.ts";
 import type { Clock } from "../util/clock.ts";
 import { watchDeadlines } from "../util/deadlines.ts";
 import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { type Running, startLoop, within } from "../util/running.ts";
-import type { DealerSocket, Transport } from "../wire/wire.ts";
+import { openSteadyDealer, type SteadyDealer, type Transport } from "../wire/wire.ts";
 import { Assignment, type WorkerRequest } from "./assignment.ts";
 
 /** Serves one operation: what it returns is the reply's `data`; a PlantError is its `error`. */
@@ -43,12 +42,9 @@ const framesMax = 1024;
 const headroomBytes = 4096;
 /** Messages waiting for the broker. */
 const sendQueueMax = 16_384;
-/** Waits before a new connection. */
-const reconnect = { baseMs: 100, ceilingMs: 2000 };
 
 export class Registration implements Worker {
   readonly service: string;
-  readonly ended: Promise<Error | undefined>;
   readonly #deps: RegistrationDeps;
   readonly #settings: RegistrationSettings;
   readonly #operations: ReadonlyMap<string, Operation>;
@@ -58,13 +54,10 @@ export class Registration implements Worker {
   readonly #beat: Running;
   readonly #deadlines;
   readonly #closing = new AbortController();
-  #settle: (error: Error | undefined) => void = () => {};
-  #socket: DealerSocket | undefined;
-  #isUp = false;
+  readonly #dealer: SteadyDealer;
   #heardMs = 0;
   /** Silent for too long at the last look; after a standstill of ours, beats are yet to be read. */
   #isSuspect = false;
-  #losses = 0;
 
   constructor(
     deps: RegistrationDeps,
@@ -75,13 +68,14 @@ export class Registration implements Worker {
     this.#deps = deps;
     this.#settings = settings;
     this.#operations = operations;
-    this.ended = new Promise((resolve) => {
-      this.#settle = resolve;
-    });
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
-    this.#connect();
+    this.#dealer = this.#openDealer();
     const { clock } = deps;
     this.#beat = startLoop({ clock, round: () => this.#round(), pauseMs: settings.heartbeatMs });
+  }
+
+  get ended(): Promise<Error | undefined> {
+    return this.#dealer.ended;
   }
 
   get busy(): number {
@@ -95,72 +89,50 @@ export class Registration implements Worker {
     await within(this.#deps.clock, this.#settings.drainMs, Promise.all([...this.#serving]));
     await this.#beat[Symbol.asyncDispose]();
     this.#deadlines.stop();
-    if (this.#isUp) this.#socket?.send(plant.encodeFromWorker({ kind: "disconnect" }));
-    await this.#socket?.[Symbol.asyncDispose]();
-    this.#settle(undefined);
+    if (this.#dealer.isUp) this.#dealer.send(plant.encodeFromWorker({ kind: "disconnect" }));
+    await this.#dealer[Symbol.asyncDispose]();
   }
 
-  #connect(): void {
+  #openDealer(): SteadyDealer {
     const { endpoint, messageBytesMax } = this.#settings;
-    const socket: DealerSocket = this.#deps.transport.connectDealer({
+    return openSteadyDealer(this.#deps, {
       endpoint,
       messageBytesMax: messageBytesMax + headroomBytes,
       framesMax,
       sendQueueMax,
-      onMessage: (frames) => {
-        if (socket === this.#socket) this.#hear(frames);
-      },
-      onUp: () => {
-        if (socket === this.#socket) this.#up();
-      },
-      onDown: () => {
-        if (socket === this.#socket) this.#lose("the connection broke");
-      },
+      onMessage: (frames) => this.#hear(frames),
+      onUp: (isAnew) => this.#up(isAnew),
+      onLost: (reason) => this.#lost(reason),
     });
-    this.#socket = socket;
   }
 
-  #up(): void {
+  #up(isAnew: boolean): void {
     const { service, concurrency, endpoint } = this.#settings;
-    this.#isUp = true;
     this.#isSuspect = false;
-    if (this.#losses > 0) this.#deps.log.info("The broker is back", { endpoint });
+    if (isAnew) this.#deps.log.info("The broker is back", { endpoint });
     this.#heardMs = this.#deps.clock.monotonicMs();
-    this.#socket?.send(plant.encodeFromWorker({ kind: "ready", service, concurrency }));
+    this.#dealer.send(plant.encodeFromWorker({ kind: "ready", service, concurrency }));
   }
 
   #round(): void {
-    if (!this.#isUp) return;
+    if (!this.#dealer.isUp) return;
     const silentMs = this.#deps.clock.monotonicMs() - this.#heardMs;
     const isSilent = silentMs >= this.#settings.livenessMs;
     if (isSilent && this.#isSuspect) {
-      this.#lose("it is silent");
+      this.#dealer.lose("it is silent");
       return;
     }
     this.#isSuspect = isSilent;
-    this.#socket?.send(plant.encodeFromWorker({ kind: "heartbeat" }));
+    this.#dealer.send(plant.encodeFromWorker({ kind: "heartbeat" }));
   }
 
-  #lose(reason: string): void {
-    void this.#comeBack(reason).catch((error: unknown) => this.#settle(asPlantError(error)));
-  }
-
-  /** Stops what is under way, whose replies nobody awaits, and registers anew. */
-  async #comeBack(reason: string): Promise<void> {
-    const { clock, log, random } = this.#deps;
-    const old = this.#socket;
-    this.#socket = undefined;
-    this.#isUp = false;
+  /** Stops what is under way, whose replies nobody awaits. */
+  #lost(reason: string): void {
     const { endpoint, service } = this.#settings;
-    log.warn("The broker is lost", { code: "BROKER_LOST", endpoint, service, reason });
+    this.#deps.log.warn("The broker is lost", { code: "BROKER_LOST", endpoint, service, reason });
     for (const assignment of this.#assignments.values()) assignment.abort("BROKER_LOST");
     this.#assignments.clear();
     this.#waiting = [];
-    await old?.[Symbol.asyncDispose]();
-    const waitMs = backoffMs(reconnect, this.#losses, random.unit());
-    this.#losses += 1;
-    await clock.sleep(waitMs, this.#closing.signal);
-    if (!this.#closing.signal.aborted) this.#connect();
   }
 
   #hear(frames: Frames): void {
@@ -176,10 +148,10 @@ export class Registration implements Worker {
     }
     switch (message.kind) {
       case "heartbeat":
-        this.#losses = 0;
+        this.#dealer.prove();
         return;
       case "disconnect":
-        this.#lose("it sent us away");
+        this.#dealer.lose("it sent us away");
         return;
       case "cancel":
         this.#assignments.get(message.head.id)?.abort("CANCELLED");
@@ -188,7 +160,7 @@ export class Registration implements Worker {
         this.#assignments.get(message.head.id)?.grant(message.credit);
         return;
       case "request":
-        this.#losses = 0;
+        this.#dealer.prove();
         this.#accept(message.head, message.body);
     }
   }
@@ -204,9 +176,9 @@ export class Registration implements Worker {
       this.#refuse(head, new PlantError("LIMIT_REACHED", detail));
       return;
     }
-    const socket = this.#socket;
+    const { connection } = this.#dealer;
     const assignment = new Assignment(this.#deps.clock, head, body, (kind, data) =>
-      this.#reply(socket, assignment, { kind, data }),
+      this.#reply(connection, assignment, { kind, data }),
     );
     this.#assignments.set(head.id, assignment);
     if (assignment.dueMs !== Number.POSITIVE_INFINITY) this.#deadlines.watch(assignment.dueMs);
@@ -264,11 +236,11 @@ export class Registration implements Worker {
 
   /** Replies on the connection the request came by; a reply too large becomes an error. */
   #reply(
-    socket: DealerSocket | undefined,
+    connection: number,
     assignment: Assignment,
     reply: { kind: "partial" | "final"; data: unknown },
   ): void {
-    if (socket === undefined || socket !== this.#socket) return;
+    if (!this.#dealer.isUp || connection !== this.#dealer.connection) return;
     const { head } = assignment;
     const body = [Buffer.from(JSON.stringify(reply.data))];
     const size = sizeOf(body);
@@ -276,15 +248,15 @@ export class Registration implements Worker {
     if (size > max) throw new PlantError("MESSAGE_TOO_LARGE", { size, max });
     const { service } = this;
     const message = { kind: reply.kind, service, head, body } as const;
-    if (!socket.send(plant.encodeFromWorker(message))) {
-      this.#lose("it does not take our messages");
+    if (!this.#dealer.send(plant.encodeFromWorker(message))) {
+      this.#dealer.lose("it does not take our messages");
     }
   }
 
   #refuse(head: plant.Head, refusal: PlantError): void {
     const error = Buffer.from(JSON.stringify(refusal.toWire()));
     const { service } = this;
-    this.#socket?.send(plant.encodeFromWorker({ kind: "error", service, head, error }));
+    this.#dealer.send(plant.encodeFromWorker({ kind: "error", service, head, error }));
   }
 
   #expire(nowMs: number): number {

@@ -1,0 +1,110 @@
+// A dealer that comes back: after a loss it waits, longer each time, and connects anew.
+// It must not know what travels, or when a silent peer counts as lost.
+import { backoffMs } from "../util/backoff.ts";
+import type { Clock } from "../util/clock.ts";
+import type { Random } from "../util/random.ts";
+import { asError, type Running } from "../util/running.ts";
+import type { DealerSocket, Frames, Transport, WireLimits } from "./socket.ts";
+
+export interface SteadyDealerDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly transport: Transport;
+}
+
+export interface SteadyDealerOptions extends WireLimits {
+  readonly endpoint: string;
+  readonly onMessage: (frames: Frames) => void;
+  /** A connection stands; `isAnew` after a loss. */
+  readonly onUp: (isAnew: boolean) => void;
+  /** The connection is lost; another is tried after a while. */
+  readonly onLost: (reason: string) => void;
+}
+
+/** One peer, by one connection after the other. `ended` tells a failure that is a defect. */
+export interface SteadyDealer extends Running {
+  readonly isUp: boolean;
+  /** Number of the connection: what came by one is not answered by another. */
+  readonly connection: number;
+  /** Queues a message; false when there is no connection or its queue is full. */
+  send(frames: Frames): boolean;
+  /** Gives the connection up. */
+  lose(reason: string): void;
+  /** The peer is well: after the next loss the waits begin small again. */
+  prove(): void;
+}
+
+/** Waits before a new connection. */
+const reconnect = { baseMs: 100, ceilingMs: 2000 };
+
+/** Starts to connect. @throws PlantError ENDPOINT_UNUSABLE for an address that cannot be one. */
+export function openSteadyDealer(
+  deps: SteadyDealerDeps,
+  options: SteadyDealerOptions,
+): SteadyDealer {
+  const { clock, random, transport } = deps;
+  const { onMessage, onUp, onLost, ...reach } = options;
+  const closing = new AbortController();
+  const { promise: ended, resolve: end } = Promise.withResolvers<Error | undefined>();
+  let socket: DealerSocket | undefined;
+  let connection = 0;
+  let isUp = false;
+  let losses = 0;
+
+  function connect(): void {
+    connection += 1;
+    const made: DealerSocket = transport.connectDealer({
+      ...reach,
+      onMessage: (frames) => {
+        if (made === socket) onMessage(frames);
+      },
+      onUp: () => {
+        if (made !== socket) return;
+        isUp = true;
+        onUp(losses > 0);
+      },
+      onDown: () => {
+        if (made === socket) lose("the connection broke");
+      },
+    });
+    socket = made;
+  }
+
+  function lose(reason: string): void {
+    const old = socket;
+    if (old === undefined) return;
+    socket = undefined;
+    isUp = false;
+    onLost(reason);
+    comeBack(old).catch((error: unknown) => end(asError(error)));
+  }
+
+  async function comeBack(old: DealerSocket): Promise<void> {
+    await old[Symbol.asyncDispose]();
+    const waitMs = backoffMs(reconnect, losses, random.unit());
+    losses += 1;
+    await clock.sleep(waitMs, closing.signal);
+    if (!closing.signal.aborted) connect();
+  }
+
+  connect();
+  return {
+    ended,
+    get isUp() {
+      return isUp;
+    },
+    get connection() {
+      return connection;
+    },
+    send: (frames) => socket?.send(frames) ?? false,
+    lose,
+    prove() {
+      losses = 0;
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await socket?.[Symbol.asyncDispose]();
+      end(undefined);
+    },
+  };
+}
