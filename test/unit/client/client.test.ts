@@ -21,7 +21,8 @@ const endpoint = "ipc:///fake";
 async function bus(over: Partial<BrokerConfig> = {}) {
   const clock = fakeClock();
   const wire = fakeWire();
-  const log = openLog({ service: "test", level: "error", write: () => {} });
+  const lines: string[] = [];
+  const log = openLog({ service: "test", level: "warn", write: (line) => lines.push(line) });
   const deps = { clock, log, random: seededRandom(5), transport: wire };
   const config: BrokerConfig = {
     ...parseConfig("", {}).broker,
@@ -36,6 +37,7 @@ async function bus(over: Partial<BrokerConfig> = {}) {
     clock,
     wire,
     deps,
+    lines,
     broker: () => broker,
     async kill() {
       wire.cut(endpoint);
@@ -388,6 +390,96 @@ test("a broker that falls silent is given up, by the worker and by a waiting cli
   await it.clock.advance(4000);
   it.wire.isMute = false;
   assert.equal(await it.settle(client.call("s", "echo", 6), 5000), 6);
+});
+
+test("after a standstill of ours, what is yet to be read saves the broker from being given up", async () => {
+  await using it = await bus();
+  const worker = await it.serve({
+    late: async ({ signal }) => {
+      await it.clock.sleep(4100, signal);
+      return "late";
+    },
+  });
+  const client = await it.client();
+  const asked = client.call("s", "late", {}, { deadlineMs: 30_000 });
+  await it.clock.advance(20);
+  it.wire.isMute = true;
+  await it.clock.advance(4060);
+  it.wire.isMute = false;
+  assert.equal(await it.settle(asked), "late");
+  assert.equal(worker.busy, 0);
+  assert.equal(it.broker().stats().workers, 1);
+  assert.deepEqual(it.lines, [], "nobody took the broker for lost");
+});
+
+test("a connection that served well is missed for a short time only, however often it is lost", async () => {
+  await using it = await bus();
+  await it.serve({ echo: ({ args }) => args });
+  const client = await it.client();
+  for (let loss = 0; loss < 8; loss += 1) {
+    await it.kill();
+    await it.revive();
+    await it.clock.advance(250);
+    const call = client.call("s", "echo", loss, { deadlineMs: 250 });
+    assert.equal(await it.settle(call), loss);
+  }
+});
+
+test("what runs on for a lost connection takes room until it ends", async () => {
+  await using it = await bus();
+  const going = Promise.withResolvers<string>();
+  let running = 0;
+  await it.serve({
+    stubborn: async () => {
+      running += 1;
+      return await going.promise;
+    },
+  });
+  const client = await it.client();
+  const lost = client.call("s", "stubborn", {});
+  lost.catch(() => {});
+  await it.clock.advance(20);
+  await it.kill();
+  await assert.rejects(it.settle(lost), failsWith("BROKER_LOST"));
+  await it.revive();
+  const asked = client.call("s", "stubborn", {});
+  await it.clock.advance(2000);
+  assert.equal(running, 1, "the second waits for the room of the first");
+  going.resolve("over");
+  assert.equal(await it.settle(asked), "over");
+  assert.equal(running, 2);
+});
+
+test("a broker that sends more than a worker takes at once hears so", async () => {
+  const clock = fakeClock();
+  const wire = fakeWire();
+  const log = openLog({ service: "test", level: "error", write: () => {} });
+  const errors: string[] = [];
+  await using router = await wire.bindRouter({
+    listeners: [{ principal: "admin", endpoint }],
+    messageBytesMax: 1000,
+    framesMax: 10,
+    sendQueueMax: 10,
+    onGone: () => {},
+    onMessage: (peer, frames) => {
+      const said = plant.decodeFromWorker(frames);
+      if (said.kind === "error") errors.push(String(said.error));
+      if (said.kind !== "ready") return;
+      for (const id of [1, 2]) {
+        const head = { id, remainingMs: 5000, trace: Buffer.alloc(16), flags: 0 };
+        const body = [Buffer.from("forever")];
+        router.send(peer, plant.encodeToWorker({ kind: "request", service: "s", head, body }));
+      }
+    },
+  });
+  const deps = { clock, log, random: seededRandom(5), transport: wire };
+  const worker = await startWorker(deps, { endpoint, service: "s" }, { forever });
+  await clock.advance(10);
+  assert.equal(worker.busy, 1);
+  assert.match(errors.join(), /LIMIT_REACHED/);
+  const closed = worker[Symbol.asyncDispose]();
+  await clock.advance(5000);
+  await closed;
 });
 
 test("a silent but healthy broker is not given up while a request takes long", async () => {
