@@ -7,11 +7,16 @@ import { ancestryOf, type Epoch, positionOf, startOf } from "./lineage.ts";
 import { epochChange, type Gap, gapChange } from "./rows.ts";
 import type { Change } from "./shelf.ts";
 
+/** A claimed generation lies at most this far ahead of the clock: 100 years in milliseconds. */
+const claimAheadMax = 3_155_760_000_000;
+
 /** Takes a greeting into the device's lineage; returns the rows that changed. */
 export function greet(device: DeviceState, greeting: Body<"hello">, now: Stamp): Change[] {
   const { epochs } = device.lineage;
   const changed = new Set<string>();
-  let highest = Math.max(greeting.generation, now.wall);
+  // Generations grow for ever: no claim may use up the numbers there are.
+  const isClaimSane = greeting.generation - now.wall <= claimAheadMax;
+  let highest = isClaimSane ? Math.max(greeting.generation, now.wall) : now.wall;
   for (const { generation } of epochs.values()) highest = Math.max(highest, generation);
   for (const { epoch: id, parent, cuts } of greeting.lineage) {
     if (epochs.has(id)) continue;

@@ -47,6 +47,16 @@ test("a greeting is answered under its nonce with a generation per epoch, ancest
   assert.deepEqual(answer.positions[b], { state: 7 });
 });
 
+test("no greeting uses up the numbers there are", () => {
+  const { bench, gateway } = openWithGateway();
+  for (const [at, id] of [a, b, c].entries()) {
+    const claim = Number.MAX_SAFE_INTEGER - at;
+    const [answer] = bench.feed(gateway.hello(alone(id), { generation: claim }));
+    assert.ok(answer?.type === "welcome");
+    assert.deepEqual(answer.generations, { [id]: bench.now + 1 + at });
+  }
+});
+
 test("a known epoch keeps its generation, after a restart of the centre too", () => {
   const { bench, gateway } = openWithGateway();
   const first = greet(bench, gateway, alone(a));
