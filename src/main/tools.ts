@@ -24,7 +24,7 @@ export const tools = {
   mbpoll: { name: "mbpoll", debian: "mbpoll" },
   pymodbus: {
     name: "python3-pymodbus",
-    debian: "python3-pymodbus",
+    debian: "python3-pymodbus python3-serial",
     at: "/usr/bin/python3",
     probe: ["-c", "import pymodbus, serial"],
   },
