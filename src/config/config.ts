@@ -1,6 +1,7 @@
 // The configuration: file, then environment, then flags, each above the one before; checked once,
 // all errors at once, with line and column. It must not know any service.
-import { readFileSync } from "node:fs";
+import { isUtf8 } from "node:buffer";
+import { closeSync, openSync, readSync } from "node:fs";
 import { PlantError } from "../util/errors.ts";
 import { inspect } from "../util/shape.ts";
 import { type Config, schema } from "./schema.ts";
@@ -99,13 +100,31 @@ export function describeFlaw(flaw: ConfigFlaw): string {
   return `${flaw.source}${place} ${flaw.setting}: ${flaw.message}`;
 }
 
+/** A configuration is written by people: a file beyond this is none. */
+const fileBytesMax = 1_048_576;
+
+/** The text of a file, whatever kind of file it is; never more than the bound is read. */
 function readText(path: string): string {
+  const unreadable = (reason: string, cause?: unknown) =>
+    new PlantError("CONFIG_UNREADABLE", { path, reason }, { cause });
+  const bytes = Buffer.alloc(fileBytesMax + 1);
+  let length = 0;
   try {
-    return readFileSync(path, "utf8");
+    const handle = openSync(path, "r");
+    try {
+      for (let count = -1; count !== 0 && length < bytes.length; length += count) {
+        count = readSync(handle, bytes, length, bytes.length - length, null);
+      }
+    } finally {
+      closeSync(handle);
+    }
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new PlantError("CONFIG_UNREADABLE", { path, reason }, { cause: error });
+    throw unreadable((error as NodeJS.ErrnoException).code ?? String(error), error);
   }
+  if (length > fileBytesMax) throw unreadable(`it has more than ${fileBytesMax} bytes`);
+  const text = bytes.subarray(0, length);
+  if (!isUtf8(text)) throw unreadable("it is not UTF-8");
+  return text.toString();
 }
 
 /** A dotted setting name of a variable: `PLANTD_HTTP_PORT` → `http.port`. */

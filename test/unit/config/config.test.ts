@@ -1,8 +1,17 @@
 // The configuration: layers of sources, defaults, and every error at once with its place.
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
-import { describeFlaw, parseConfig, settingNames, variableOf } from "../../../src/config/config.ts";
+import {
+  describeFlaw,
+  loadConfig,
+  parseConfig,
+  settingNames,
+  variableOf,
+} from "../../../src/config/config.ts";
 import { PlantError } from "../../../src/util/errors.ts";
+import { temporaryFolder } from "../../fakes/store.ts";
 
 function flawsOf(run: () => unknown): string[] {
   try {
@@ -99,4 +108,18 @@ test("every setting has a note that says why, a default, and a variable of its o
   const names = settingNames();
   assert.ok(names.length > 40);
   assert.equal(new Set(names.map(variableOf)).size, names.length);
+});
+
+test("a file that nobody wrote as a configuration is refused before it is parsed", () => {
+  using folder = temporaryFolder();
+  const path = join(folder.path, "plantd.yaml");
+  const latin = Buffer.from("gateway: {site: S\u00fcd}\n", "latin1");
+  for (const bytes of [Buffer.alloc(1_048_577, "#"), latin]) {
+    writeFileSync(path, bytes);
+    assert.throws(() => loadConfig({ file: path }), { code: "CONFIG_UNREADABLE" });
+  }
+  assert.throws(() => loadConfig({ file: "/dev/zero" }), { code: "CONFIG_UNREADABLE" });
+  assert.throws(() => loadConfig({ file: folder.path }), { code: "CONFIG_UNREADABLE" });
+  writeFileSync(path, Buffer.alloc(1_048_576, "#"));
+  assert.equal(loadConfig({ file: path }).http.host, "127.0.0.1");
 });
