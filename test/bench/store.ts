@@ -9,6 +9,7 @@ import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
 import { alone, type BenchContext, compare, quantile, type Row } from "./harness.ts";
+import { measureSqlite, obtainSqlite } from "./sqlite-peer.ts";
 
 const pointsPerCall = 100;
 const inFlight = 200;
@@ -146,6 +147,8 @@ async function measureRows(context: BenchContext, ms: number): Promise<number> {
 /** Runs the bench. */
 export async function run(context: BenchContext): Promise<readonly Row[]> {
   const { isQuick, say } = context;
+  const peer = obtainSqlite(context);
+  const sqlite = { sets: [] as number[], gets: [] as number[] };
   const ms = isQuick ? 2000 : 10_000;
   const repeats = isQuick ? 3 : 5;
   const call = await openStore(context);
@@ -166,6 +169,11 @@ export async function run(context: BenchContext): Promise<readonly Row[]> {
     floor.p99.push(quantile(device, 0.99));
     found.gets?.push(await measureGets(call, ms / 4));
     found.changes?.push(await measureChanges(call));
+    if (peer === undefined) continue;
+    const path = join(context.folder, `peer-${round}.db`);
+    const { sets, gets } = await measureSqlite(peer, path, ms / 2);
+    sqlite.sets.push(sets);
+    sqlite.gets.push(gets);
   }
   const { sets = [], rows = [], p50 = [], p99 = [], gets = [], changes = [] } = found;
   const ms99 = { unit: "ms", isLessBetter: true } as const;
@@ -191,7 +199,14 @@ export async function run(context: BenchContext): Promise<readonly Row[]> {
       peer: floor.p99,
       goal: 0.1,
     }),
-    alone("get, in process", "gets/s", gets),
+    compare({
+      job: "set-many of 100, durable, group 50 ms; peer: better-sqlite3, WAL, FULL, log and values",
+      ...{ unit: "points/s", ours: sets, peer: sqlite.sets, goal: 1 },
+    }),
+    compare({
+      job: "get, in process; peer: better-sqlite3 and JSON.parse",
+      ...{ unit: "gets/s", ours: gets, peer: sqlite.gets, goal: 1 },
+    }),
     alone("changes, 5,000 at a time", "records/s", changes),
   ];
 }
