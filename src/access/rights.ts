@@ -20,7 +20,7 @@ const modules = "org.plantd.module.*";
 
 /** Rights in a closed gateway. What is not named is denied. */
 const table: Readonly<Record<Principal, Rights>> = {
-  store: { serve: [state, logger, "titanic.*"], call: [logger] },
+  store: { serve: [state, logger], call: [logger] },
   sync: { serve: [sync], call: [state, logger, drivers] },
   http: { serve: [], call: [state, logger, sync, drivers, modules] },
   driver: { serve: [drivers, modules], call: [state, logger] },

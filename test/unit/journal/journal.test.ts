@@ -125,6 +125,50 @@ test("group requests wait for companions and share one commit; an urgent one tak
   assert.equal(journal.stats().commits, before + 2);
 });
 
+test("what comes while an urgent commit is under way waits for companions of its own", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  await using journal = await openTestJournal(folder.path, { flushMaxMs: 50 }, { clock });
+  await journal.position("sync");
+  let later: Promise<unknown> | undefined;
+  const urgent = request("a", 1, {
+    build: () => {
+      later = journal.append(request("b", 1, { flush: "group" }));
+      return [{ kind: "line", text: "a" }];
+    },
+  });
+  await journal.append(urgent);
+  await clock.advance(50);
+  await later;
+  await journal.ack("sync", "log", 1);
+  const { log } = await journal.position("sync");
+  assert.equal(log.oldestWallMs, clock.wallMs(), "put together when its own wait was over");
+});
+
+test("a watermark under way to the disk lets nothing go yet", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  await using journal = await openTestJournal(folder.path, { keepMs: 0 }, { clock });
+  await journal.position("sync");
+  await journal.append(request("a", 3));
+  await clock.advance(1);
+  const acked = journal.ack("sync", "log", 3);
+  assert.equal(await journal.trim(), 0);
+  await acked;
+  assert.equal(await journal.trim(), 1);
+});
+
+test("sources are bounded: the one longest silent is forgotten", async () => {
+  using folder = temporaryFolder();
+  await using journal = await openTestJournal(folder.path);
+  const say = (source: string) =>
+    journal.append(request("x", 1, { source: { source, run: "r", number: 1 } }));
+  await Promise.all(Array.from({ length: 4200 }, (_, at) => say(`s${at}`)));
+  assert.ok((journal.stats().sources ?? 0) <= 4096, `${journal.stats().sources}`);
+  assert.equal((await say("s4199")).repeated, true);
+  assert.equal((await say("s0")).repeated, false);
+});
+
 test("a request refused while it is built leaves no gap and harms no other", async () => {
   using folder = temporaryFolder();
   await using journal = await openTestJournal(folder.path);

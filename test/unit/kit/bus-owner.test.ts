@@ -166,6 +166,27 @@ function flip(bytes: Uint8Array, at: number): Uint8Array {
   return broken;
 }
 
+test("a device that needs a pause gets it before every request", async () => {
+  await using line = await rig((frame) => [after(10, right(frame))], { turnaroundMs: 30 });
+  await line.clock.run(Promise.all([1, 2].map((unit) => line.ask({ unit }))));
+  const [first = { atMs: 0 }, second = { atMs: 0 }] = line.port.written;
+  assert.ok(second.atMs - first.atMs >= 40.5, `${second.atMs - first.atMs}`);
+});
+
+test("after a timeout the next request waits until the line is silent", async () => {
+  const babble = [5, 12, 19, 26, 33].map((ms) => after(timeoutMs + ms, Uint8Array.of(0xff)));
+  let answers = 0;
+  await using line = await rig((frame) => {
+    answers += 1;
+    return answers === 1 ? babble : [after(5, right(frame))];
+  });
+  const asked = [line.ask({ unit: 1 }), line.ask({ unit: 2, count: 2 })];
+  const [first, second] = await line.clock.run(Promise.all(asked));
+  assert.deepEqual([first?.is, second?.is], ["timeout", "ok"]);
+  const [sent = { atMs: 0 }, next = { atMs: 0 }] = line.port.written;
+  assert.ok(next.atMs - sent.atMs >= timeoutMs + 33 + 10, `${next.atMs - sent.atMs}`);
+});
+
 test("an answer in pieces is put together, however small they are", async () => {
   await using line = await rig((frame) =>
     [...right(frame)].map((byte, at) => after(5 + at * 2, Uint8Array.of(byte))),

@@ -272,6 +272,15 @@ test("a write goes out once, is read back, and its result is an event", async ()
   assert.ok(at.stored.some(({ flush, points }) => flush === "now" && points[0]?.value === 1234));
 });
 
+test("a written device is polled at once, however seldom its turn comes", async () => {
+  const devices = { d1: { profile: "thing", unit: 1, intervalMs: 600_000, enabled: true } };
+  await using at = rig(1, { devices });
+  await at.clock.pass(700_000);
+  await at.call("write", { device: "d1", point: "level", value: 77 });
+  await at.clock.pass(1000);
+  assert.ok(at.points().some(({ key, value }) => key === "level" && value === 77));
+});
+
 test("a guarded write is not made when the value is another", async () => {
   await using at = rig(1);
   await at.clock.pass(2000);

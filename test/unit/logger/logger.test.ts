@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startLogger } from "../../../src/logger/logger.ts";
+import { Quota } from "../../../src/logger/quota.ts";
 import { hasCode } from "../../../src/util/errors.ts";
 import type { WorkerRequest } from "../../../src/worker/worker.ts";
 import { fakeClock } from "../../fakes/clock.ts";
@@ -114,4 +115,24 @@ test("too many lines, and what is no line, are refused; a long line is cut", asy
   );
   ask("append", { lines: [line("m".repeat(10_000))] });
   assert.equal(messages(ask("tail", {}))[0]?.length, 2000);
+});
+
+test("of services beyond the limit, the one longest silent is forgotten", () => {
+  const quota = new Quota(1);
+  for (let line = 0; line < 10; line += 1) assert.equal(quota.take("a", 0), 0);
+  assert.equal(quota.take("a", 0), undefined);
+  for (let other = 0; other < 255; other += 1) quota.take(`s${other}`, 0);
+  assert.equal(quota.take("a", 0), undefined, "still known among 256");
+  for (let other = 0; other < 256; other += 1) quota.take(`t${other}`, 0);
+  assert.equal(quota.take("a", 0), 0, "as if it had never written");
+});
+
+test("lines that wait for a store that takes none are bounded, and the rest is counted", async () => {
+  const { promise: never } = Promise.withResolvers<void>();
+  const { ask } = await open(() => never);
+  for (let at = 0; at < 502; at += 1) {
+    const lines = Array.from({ length: 10 }, () => line("x", "error", `s${at}`));
+    ask("append", { lines });
+  }
+  assert.match(JSON.stringify(ask("health", {})), /"10 lines not kept/);
 });

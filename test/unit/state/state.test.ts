@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hasCode } from "../../../src/util/errors.ts";
+import { hasCode, PlantError } from "../../../src/util/errors.ts";
 import { openTestStore, temporaryFolder } from "../../fakes/store.ts";
 
 const code = (name: Parameters<typeof hasCode>[1]) => (error: unknown) => hasCode(error, name);
@@ -387,4 +387,46 @@ test("a backup comes back with its values and a new epoch; a wrong one changes n
     readdirSync(join(folder.path, "b")).filter((name) => !name.endsWith(".plantbackup")),
     [],
   );
+});
+
+test("an alarm is on the disk when it is answered, other events wait for companions", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path, { flushMaxMs: 10_000 });
+  const append = (number: number, severity: string) => {
+    const events = [{ kind: "k", severity, message: "m" }];
+    return store.call("append-event", { source: "a", run: "1", number, events });
+  };
+  assert.equal((await append(1, "alarm")).last, 1);
+  const waiting = append(2, "info");
+  assert.equal(store.journal.head("event"), 1);
+  await store.clock.advance(10_000);
+  assert.equal((await waiting).last, 2);
+});
+
+test("a checkpoint that failed is written with the next one", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path, { checkpointMs: 1000 });
+  await store.call("set-many", many(1, [point("a", 1), point("b", 2)]));
+  const { journal } = store;
+  const save = journal.saveCheckpoint.bind(journal);
+  const sizes: number[] = [];
+  journal.saveCheckpoint = async (rows, mark) => {
+    sizes.push(rows.size);
+    if (sizes.length === 1) throw new PlantError("STORE_FULL", { roomBytes: 1 });
+    await save(rows, mark);
+  };
+  await store.clock.advance(1000);
+  await store.clock.advance(1000);
+  assert.deepEqual(sizes, [2, 2]);
+});
+
+test("a store is replaced by one backup at a time", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path);
+  const passphrase = "correct horse";
+  await store.call("set-many", many(1, [point("a", 1)]));
+  const { path } = await store.call("backup-create", { passphrase });
+  const first = store.call("backup-restore", { path, passphrase });
+  await assert.rejects(store.call("backup-restore", { path, passphrase }), code("STORE_BUSY"));
+  assert.equal((await first).epoch, store.journal.epoch);
 });

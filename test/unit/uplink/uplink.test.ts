@@ -92,3 +92,16 @@ test("an inbox drops what its listeners cannot follow, and survives a listener t
   assert.deepEqual(seen, ["0", "1", "2", "3"]);
   assert.equal(lines.length, 1);
 });
+
+test("bytes that were delivered make room for others", async () => {
+  const log = openLog({ service: "test", level: "error", write: () => {} });
+  const inbox = openInbox({ messagesMax: 9, bytesMax: 100 }, log);
+  const seen: string[] = [];
+  inbox.listen(({ topic }) => void seen.push(topic));
+  for (const topic of ["0", "1", "2", "3"]) {
+    inbox.push({ topic, payload: new Uint8Array(60), retain: false });
+    await new Promise((done) => setImmediate(done));
+  }
+  assert.deepEqual(seen, ["0", "1", "2", "3"]);
+  assert.equal(inbox.dropped, 0);
+});
