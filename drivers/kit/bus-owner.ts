@@ -83,6 +83,10 @@ class Owner {
   #lastEndMs = 0;
   #lost: PlantError | undefined;
   #timeoutsInRow = 0;
+  /** Somebody was understood since the port was opened. */
+  #isHeard = false;
+  /** The loss that was told last, until somebody is understood again. */
+  #toldReason: string | undefined;
   #echoes = false;
 
   constructor(deps: BusOwnerDeps, options: BusOwnerOptions) {
@@ -138,10 +142,11 @@ class Owner {
       while (!stop.aborted) {
         const opened = await this.#open();
         if (opened) {
-          attempt = 0;
           await this.#serve();
           await port.close();
           if (this.#isStale()) continue;
+          // A peer that takes the connection and drops it again is no reason to hurry.
+          if (this.#isHeard) attempt = 0;
         }
         this.#refuseAll(stop.aborted ? "CANCELLED" : "PORT_UNUSABLE");
         const pauseMs = backoffMs(reopenRange, attempt, this.#deps.random.unit());
@@ -159,6 +164,7 @@ class Owner {
     this.#lost = undefined;
     this.#received = new Uint8Array(0);
     this.#echoes = false;
+    this.#isHeard = false;
     this.#timeoutsInRow = 0;
     this.#late.clear();
     try {
@@ -187,8 +193,13 @@ class Owner {
     if (state.state === before.state && state.reason === before.reason) return;
     const { log } = this.#deps;
     const port = this.#options.port.name;
-    if (state.state === "open") log.info("line is open", { port });
-    else log.warn("line is down", { code: "PORT_UNUSABLE", reason: state.reason });
+    const { reason } = state;
+    if (state.state === "open") {
+      if (this.#toldReason === undefined) log.info("line is open", { port });
+    } else if (reason !== this.#toldReason) {
+      this.#toldReason = reason;
+      log.warn("line is down", { code: "PORT_UNUSABLE", reason });
+    }
     if (state.state !== before.state) this.#options.onState(state);
   }
 
@@ -198,6 +209,14 @@ class Owner {
     const kept = data.length > room ? data.subarray(0, Math.max(0, room)) : data;
     this.#received = Buffer.concat([this.#received, kept]);
     this.#wake.abort();
+  }
+
+  /** What came in was understood: the line is as good as it looks. */
+  #noteHeard(): void {
+    this.#isHeard = true;
+    if (this.#toldReason === undefined) return;
+    this.#toldReason = undefined;
+    this.#deps.log.info("line is open", { port: this.#options.port.name });
   }
 
   /** Waits until `untilMs`, or until something happens. */
@@ -350,6 +369,7 @@ class Owner {
     const tookMs = Math.max(0, nowMs - times.outMs);
     const at = stampNow(clock, boot, clockSync());
     if (verdict.is === "answer" || verdict.is === "exception") {
+      this.#noteHeard();
       // What was an answer must not be looked at again as a late one.
       this.#received = new Uint8Array(0);
       this.#figures.answered(nowMs, Math.max(0, times.firstMs - times.outMs));
@@ -407,6 +427,7 @@ class Owner {
     const { onUnasked } = this.#options;
     if (onUnasked === undefined) return;
     const used = onUnasked(this.#received);
+    if (used > 0) this.#noteHeard();
     this.#received = this.#received.subarray(used);
     if (this.#received.length >= unaskedMax) this.#received = new Uint8Array(0);
   }

@@ -74,12 +74,18 @@ interface Rig extends AsyncDisposable {
 
 async function rig(
   answer: (frame: Uint8Array, atMs: number) => readonly Piece[],
-  more: Partial<BusOwnerOptions> & { readonly pairsAnswers?: boolean; timeoutsMax?: number } = {},
+  more: Partial<BusOwnerOptions> & {
+    readonly pairsAnswers?: boolean;
+    readonly timeoutsMax?: number;
+    readonly write?: (line: string) => void;
+  } = {},
 ): Promise<Rig> {
   const clock = racingClock();
   const port = fakePort({ clock, answer, ...more });
   const states: string[] = [];
-  const deps = { clock, log, random: seededRandom(1), boot: "b".repeat(32) };
+  const { write } = more;
+  const told = write === undefined ? log : openLog({ service: "test", level: "info", write });
+  const deps = { clock, log: told, random: seededRandom(1), boot: "b".repeat(32) };
   const owner = startBusOwner(
     { ...deps, clockSync: () => "none" },
     {
@@ -295,6 +301,33 @@ test("unplugged in mid-frame the request is lost, and within 5 s of the plug all
   await line.clock.pass(5000);
   assert.equal((await line.clock.run(line.ask({}))).is, "ok");
   assert.deepEqual(line.states, ["open", "failed", "open"]);
+});
+
+test("a peer that takes the connection and drops it is asked seldom, and told of once", async () => {
+  const lines: string[] = [];
+  let drop = () => {};
+  let isDropping = true;
+  await using line = await rig((frame) => [after(5, right(frame))], {
+    write: (text) => lines.push(text),
+    onState: ({ state }) => {
+      if (state === "open" && isDropping) drop();
+    },
+  });
+  drop = () => {
+    void line.clock.sleep(1).then(() => {
+      line.port.unplug();
+      line.port.plug();
+    });
+  };
+  drop();
+  await line.clock.pass(60_000);
+  assert.ok(line.port.opens > 20 && line.port.opens < 150, `${line.port.opens} opens`);
+  const messages = () => lines.map((text) => JSON.parse(text).message);
+  assert.deepEqual(messages(), ["line is open", "line is down"]);
+  isDropping = false;
+  await line.clock.pass(3000);
+  assert.equal((await line.clock.run(line.ask({}))).is, "ok");
+  assert.deepEqual(messages().slice(2), ["line is open"]);
 });
 
 test("a connection on which nothing is answered is made anew", async () => {
