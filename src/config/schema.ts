@@ -138,7 +138,7 @@ export const schema = v.strictObject(
           100,
           600_000,
           4000,
-          "silence after which an idle peer counts as dead",
+          "silence after which an idle peer counts as dead; at least two heartbeats",
         ),
         busyTimeoutMs: whole(
           "ms",
