@@ -28,7 +28,7 @@ import { installTools, mayInstall } from "../../src/main/tools.ts";
 import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
-import { freePort } from "../system/site.ts";
+import { freePort } from "../fakes/patience.ts";
 import { type BenchContext, compare, type Row, readPeer, startPeer } from "./harness.ts";
 
 const ModbusClient = modbusSerial.default;

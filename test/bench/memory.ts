@@ -7,7 +7,8 @@ import { startSimulation } from "../../drivers/simulator/simulator.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
-import { eventually, freePort, nodeFlags, startSite } from "../system/site.ts";
+import { freePort } from "../fakes/patience.ts";
+import { eventually, nodeFlags, startSite } from "../system/site.ts";
 import { alone, type BenchContext, compare, type Row, stopPeer } from "./harness.ts";
 
 const mib = 1024;

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -34,6 +33,7 @@ import {
   hear,
   pointRecord,
 } from "../fakes/gateway.ts";
+import { endChild, freePort, until } from "../fakes/patience.ts";
 
 const waitMs = 20_000;
 const partPath = fileURLToPath(new URL("central-part.ts", import.meta.url)).replace(
@@ -52,33 +52,6 @@ let mosquitto: ChildProcess | undefined;
 let central: ChildProcess | undefined;
 const said: string[] = [];
 
-/** A free port below those the kernel gives to outgoing connections, which may take any of theirs. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(random.unit() * 10_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
-}
-
-/** Waits for a condition, as long as a slow machine may need. */
-async function until<T>(what: string, look: () => Promise<T | undefined> | T | undefined) {
-  const end = clock.monotonicMs() + waitMs;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (clock.monotonicMs() > end)
-      throw new Error(`${what}: not within ${waitMs} ms\n${said.join("")}`);
-    await clock.sleep(20);
-  }
-}
-
 async function startPart(): Promise<void> {
   const words = JSON.stringify({ data: paths.data, mqtt, port: webPort });
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", partPath, words]);
@@ -89,14 +62,11 @@ async function startPart(): Promise<void> {
     said.push(chunk.toString());
   });
   child.stderr.on("data", (chunk: Buffer) => said.push(chunk.toString()));
-  url = await until("the centre starts", () => /ready (\S+)/.exec(heard)?.[1]);
-}
-
-async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once("exit", resolve));
-  child.kill(signal);
-  await gone;
+  url = await until(
+    "the centre starts",
+    () => /ready (\S+)/.exec(heard)?.[1],
+    () => said.join(""),
+  );
 }
 
 interface Answer {
@@ -154,8 +124,8 @@ before(async () => {
 
 after(async () => {
   for (const uplink of uplinks) await uplink[Symbol.asyncDispose]();
-  await end(central, "SIGTERM");
-  await end(mosquitto, "SIGTERM");
+  await endChild(central, "SIGTERM");
+  await endChild(mosquitto, "SIGTERM");
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -351,7 +321,7 @@ test("killed between commits the centre loses nothing that it acknowledged", asy
     const before = ackedTo(station);
     if (kills < 3 && before > kills * 700 + 100) {
       kills += 1;
-      await end(central, "SIGKILL");
+      await endChild(central, "SIGKILL");
       const acked = ackedTo(station);
       await startPart();
       await until("the centre is back", isReady);
@@ -378,7 +348,7 @@ test("a broker that forgets everything costs nothing: the gateway greets and goe
   await station.greet(lineage);
   await send(station, [defineRecord(1, 0, "level"), pointRecord(2, 0, 1)]);
   await until("an acknowledgement comes", () => ackedTo(station) === 2 || undefined);
-  await end(mosquitto, "SIGKILL");
+  await endChild(mosquitto, "SIGKILL");
   rmSync(join(folder, "m", "data"), { recursive: true });
   await writeMosquittoConfig(
     { clock, random, paths },

@@ -23,6 +23,7 @@ import { systemRandom } from "../../src/util/random.ts";
 import type { WorkerRequest } from "../../src/worker/worker.ts";
 import { fakeBus } from "../fakes/bus.ts";
 import { answerRtu, nameValue } from "../fakes/modbus-slaves.ts";
+import { until } from "../fakes/patience.ts";
 
 const clock = systemClock;
 const log = openLog({ service: "test", level: "error", write: () => {} });
@@ -71,14 +72,6 @@ function open(config: ModbusLine): { line: Line; told: Told[] } {
     modbusAdapter(config, () => profile),
   );
   return { line, told };
-}
-
-async function until(claim: () => boolean, what: string): Promise<void> {
-  const endMs = clock.monotonicMs() + 20_000;
-  while (!claim()) {
-    assert.ok(clock.monotonicMs() < endMs, `in vain waited for: ${what}`);
-    await clock.sleep(10);
-  }
 }
 
 async function call(line: Line, operation: string, args: unknown = {}) {
@@ -146,7 +139,7 @@ test("over TCP values come in, in pieces too, and a write goes out", limits, asy
     setImmediate(() => to.write(bytes.subarray(5)));
   });
   const { line, told } = open(tcpLine(slave.port));
-  await until(() => told.length >= 2, "both points");
+  await until("both points", () => told.length >= 2);
   assertRight(told);
   assert.deepEqual(
     told.map(({ quality }) => quality),
@@ -166,7 +159,7 @@ test("over TCP a late answer is never taken for the next request's", limits, asy
     else void clock.sleep(timing.timeoutMs + 30).then(() => to.write(bytes));
   });
   const { line, told } = open(tcpLine(slave.port));
-  await until(() => count > 60, "sixty requests");
+  await until("sixty requests", () => count > 60);
   assertRight(told);
   const { counters } = (await call(line, "status")) as { counters: Record<string, number> };
   assert.ok((counters.late ?? 0) > 5, JSON.stringify(counters));
@@ -197,12 +190,12 @@ for (const [name, spoil] of Object.entries(rubbish)) {
         to.write(isSpoilt ? spoil(right) : right);
       });
       const { line, told } = open(tcpLine(slave.port));
-      await until(() => count >= 3, "three requests");
+      await until("three requests", () => count >= 3);
       assert.equal(told.filter(({ quality }) => quality === "good").length, 0);
       isSpoilt = false;
       await until(
-        () => told.filter(({ quality }) => quality === "good").length >= 2,
         "good values",
+        () => told.filter(({ quality }) => quality === "good").length >= 2,
       );
       assertRight(told);
       await close(line, slave);
@@ -214,7 +207,7 @@ for (const [name, spoil] of Object.entries(rubbish)) {
 async function joinTerminals(folder: string): Promise<ChildProcess> {
   const ends = ["near", "far"].map((name) => `pty,raw,echo=0,link=${join(folder, name)}`);
   const child = spawn("socat", ends, { stdio: "ignore" });
-  await until(() => existsSync(join(folder, "near")) && existsSync(join(folder, "far")), "ptys");
+  await until("ptys", () => existsSync(join(folder, "near")) && existsSync(join(folder, "far")));
   return child;
 }
 
@@ -244,16 +237,16 @@ test("over a serial line values come in, and again after a replug", limits, asyn
     ...{ path: join(folder, "near"), baud: 115_200, parity: "none", dataBits: 8, stopBits: 1 },
     ...timing,
   });
-  await until(() => told.length >= 2, "both points");
+  await until("both points", () => told.length >= 2);
   assertRight(told);
   socat.kill("SIGKILL");
-  await until(() => told.filter(({ quality }) => quality === "bad").length >= 2, "bad points");
+  await until("bad points", () => told.filter(({ quality }) => quality === "bad").length >= 2);
   assert.notEqual((await call(line, "status")).state, "open");
   await far.close();
   for (const name of ["near", "far"]) rmSync(join(folder, name), { force: true });
   socat = await joinTerminals(folder);
   far = await serveTerminal(join(folder, "far"));
-  await until(() => told.filter(({ quality }) => quality === "good").length >= 4, "good points");
+  await until("good points", () => told.filter(({ quality }) => quality === "good").length >= 4);
   assertRight(told);
   await line[Symbol.asyncDispose]();
   await far.close();

@@ -2,7 +2,6 @@
 // part, restarted when they die. It must not know what a test does to them.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +10,7 @@ import { systemClock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { brokerEndpoint, findPaths } from "../../src/util/paths.ts";
 import { systemRandom } from "../../src/util/random.ts";
+import { freePort } from "../fakes/patience.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 /** What units and image run. */
@@ -58,18 +58,6 @@ export interface SiteOptions {
   readonly lines?: readonly string[];
   /** Joins a port of its own with mosquitto's, and returns it: where the gateway will connect. */
   readonly relay?: (port: number) => Promise<number>;
-}
-
-/** A free loopback port; somebody else may take it, so it is used at once. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }
 
 /** Waits until `probe` is truthy; fails with `what` after `limitMs`. */

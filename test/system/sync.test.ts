@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -23,8 +22,8 @@ import { openLog } from "../../src/util/log.ts";
 import { findPaths, type Paths } from "../../src/util/paths.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
 import { fakeBus } from "../fakes/bus.ts";
+import { endChild, freePort, until } from "../fakes/patience.ts";
 
-const waitMs = 30_000;
 const said: string[] = [];
 const log = openLog({ service: "test", level: "warn", write: (line) => said.push(line) });
 const boot = readBootId();
@@ -50,40 +49,6 @@ let state: State;
 let sync: Sync;
 let client: Client;
 let number = 0;
-
-/** A free port below those the kernel gives to outgoing connections. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(random.unit() * 10_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
-}
-
-async function until(what: string, look: () => Promise<boolean>): Promise<void> {
-  const end = clock.monotonicMs() + waitMs;
-  while (!(await look())) {
-    if (clock.monotonicMs() > end) {
-      throw new Error(`${what}: not within ${waitMs} ms\n${said.slice(-30).join("\n")}`);
-    }
-    await clock.sleep(30);
-  }
-}
-
-async function stopBroker(): Promise<void> {
-  const child = broker;
-  broker = undefined;
-  if (child === undefined || child.exitCode !== null) return;
-  const gone = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGKILL");
-  await gone;
-}
 
 async function openStore(): Promise<void> {
   const options = { ...storeSettings, folder: gateway.store, roomBytes: 32 * 1_048_576 };
@@ -177,7 +142,7 @@ after(async () => {
   await sync?.[Symbol.asyncDispose]();
   await closeStore();
   await central?.[Symbol.asyncDispose]();
-  await stopBroker();
+  await endChild(broker);
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -206,7 +171,7 @@ test("an enrolled gateway brings what waited, and its key is for its owner alone
 });
 
 test("what was written while the broker was dead arrives after its return", async () => {
-  await stopBroker();
+  await endChild(broker);
   await write(301, 500);
   broker = spawn("mosquitto", ["-c", conf], { stdio: "ignore" });
   await untilArrived(500);

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -12,46 +11,14 @@ import { systemClock as clock } from "../../src/util/clock.ts";
 import { hasCode } from "../../src/util/errors.ts";
 import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
+import { endChild, freePort, until } from "../fakes/patience.ts";
 
-const waitMs = 20_000;
 const log = openLog({ service: "test", level: "error", write: () => {} });
 const deps = { clock, log, random };
 const uplinks: Uplink[] = [];
 let folder: string;
 let port: number;
 let broker: ChildProcess | undefined;
-
-/** A free port below those the kernel gives to outgoing connections. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const candidate = 20_000 + Math.floor(random.unit() * 10_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(candidate, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return candidate;
-  }
-}
-
-async function until(what: string, look: () => boolean): Promise<void> {
-  const end = clock.monotonicMs() + waitMs;
-  while (!look()) {
-    if (clock.monotonicMs() > end) throw new Error(`${what}: not within ${waitMs} ms`);
-    await clock.sleep(20);
-  }
-}
-
-async function stopBroker(signal: NodeJS.Signals): Promise<void> {
-  const child = broker;
-  broker = undefined;
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once("exit", resolve));
-  child.kill(signal);
-  await gone;
-}
 
 function startBroker(): void {
   broker = spawn("mosquitto", ["-c", join(folder, "m.conf")], { stdio: "ignore" });
@@ -88,7 +55,7 @@ before(async () => {
 
 after(async () => {
   for (const uplink of uplinks) await uplink[Symbol.asyncDispose]();
-  await stopBroker("SIGTERM");
+  await endChild(broker, "SIGTERM");
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -141,7 +108,7 @@ test("a client put out by another of its name waits before it comes back", async
 test("a killed broker fails what is under way with a code, and is found again", async () => {
   const sender = await connect("survivor");
   await until("it is up", isUp(sender));
-  await stopBroker("SIGKILL");
+  await endChild(broker, "SIGKILL");
   await until("the loss is seen", () => sender.state.status !== "up");
   await assert.rejects(sender.publish("t", new Uint8Array(1), { qos: 1 }), {
     code: "LINK_CLOSED",
