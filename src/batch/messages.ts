@@ -72,10 +72,12 @@ const refuse = v.strictObject({
   serverTime: v.pipe(v.number(), v.integer()),
 });
 
+/** As in headers: what is beyond is no time, and cannot be shown as one. */
+const ms = v.pipe(v.number(), v.minValue(-(2 ** 50)), v.maxValue(2 ** 50));
 const stamp = v.strictObject({
-  wall: v.number(),
+  wall: ms,
   boot: hexId,
-  mono: v.number(),
+  mono: ms,
   sync: v.picklist(["none", "rtc", "ntp", "central"]),
 });
 const livePoint = v.strictObject({

@@ -142,6 +142,25 @@ test("an envelope belongs to the topic of its device, type and stream", () => {
   }
 });
 
+test("live values with a time that is none are refused", () => {
+  const header = { ...open(seal(fields, text("x"), signer), lookup).header, type: "live" } as const;
+  const time = { wall: 1, boot: fields.boot, mono: 1, sync: "ntp" } as const;
+  const bodyAt = (wall: number) =>
+    text(
+      JSON.stringify({
+        counter: 1,
+        points: [{ scope: "s", key: "k", value: 1, quality: "good", time: { ...time, wall } }],
+      }),
+    );
+  assert.equal(decodeBody("live", { header, body: bodyAt(5) }).points[0]?.time.wall, 5);
+  for (const wall of [1e308, 2 ** 53, -(2 ** 53)]) {
+    assert.throws(
+      () => decodeBody("live", { header, body: bodyAt(wall) }),
+      (error) => hasCode(error, "MESSAGE_MALFORMED"),
+    );
+  }
+});
+
 test("control messages come back as they went, and only as what they are", () => {
   const ack = {
     centre: "centre-1",
