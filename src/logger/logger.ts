@@ -29,12 +29,14 @@ const keepBatch = 1000;
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 const level = v.picklist(["debug", "info", "warn", "error"]);
+/** The end of the year 9999: later times have another spelling. */
+const lastMs = 253_402_300_799_999;
 const appendShape = v.object({ lines: v.array(v.union([v.string(), v.looseObject({})])) });
 const tailShape = v.object({
   limit: v.optional(count),
   level: v.optional(level),
   service: v.optional(v.pipe(v.string(), v.maxLength(255))),
-  since: v.optional(v.number()),
+  since: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(lastMs))),
 });
 const followShape = v.object({ after: v.optional(count) });
 
@@ -97,14 +99,14 @@ class LoggerCore {
   /** A line as an object with text fields; what is too long keeps its beginning. */
   #read(given: string | object): LogLine {
     const found = typeof given === "string" ? parseLine(given) : given;
-    const text = JSON.stringify(found);
+    const isCut = sizeOf(found) > lineBytesMax;
     const fields = found as Record<string, unknown>;
     const word = (name: string, max: number) => {
       const value = fields[name];
       return typeof value === "string" ? value.slice(0, max) : "";
     };
     const line: LogLine = {
-      ...(Buffer.byteLength(text) > lineBytesMax ? { isCut: true } : fields),
+      ...(isCut ? { isCut } : fields),
       timestamp: word("timestamp", 40) || isoTime(this.#deps.clock.wallMs()),
       level: word("level", 10) || "info",
       service: word("service", 255) || "unknown",
@@ -204,6 +206,16 @@ class LoggerCore {
         { name: "stream", status: kept, output: `${this.#lost} lines not kept${reason}` },
       ],
     };
+  }
+}
+
+/** Bytes of a line as JSON; no number is large enough for one nested too deeply to be written. */
+function sizeOf(line: object): number {
+  try {
+    return Buffer.byteLength(JSON.stringify(line));
+  } catch (error) {
+    if (error instanceof RangeError) return Number.POSITIVE_INFINITY;
+    throw error;
   }
 }
 

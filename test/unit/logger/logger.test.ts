@@ -42,6 +42,22 @@ test("tail gives the newest lines last, by level, service and time", async () =>
   assert.deepEqual(messages(ask("tail", { since: 1_900_000_000_000 })), []);
 });
 
+test("a line nested too deeply keeps its words, and a time beyond all times is refused", async () => {
+  const { ask } = await open();
+  const deep = JSON.parse(`${"[".repeat(20_000)}${"]".repeat(20_000)}`);
+  assert.deepEqual(ask("append", { lines: [{ message: "m", deep }] }), { accepted: 1, dropped: 0 });
+  const [kept] = ask("tail", {}).lines;
+  assert.equal(kept.message, "m");
+  assert.equal(kept.isCut, true);
+  assert.equal("deep" in kept, false);
+  for (const since of [-1, 9e15, 1e308]) {
+    assert.throws(
+      () => ask("tail", { since }),
+      (error) => hasCode(error, "REQUEST_MALFORMED"),
+    );
+  }
+});
+
 test("the ring keeps the newest lines only", async () => {
   const { ask } = await open();
   for (let at = 0; at < 50; at += 1) ask("append", { lines: [line(`${at}`, "info", `s${at}`)] });
