@@ -2,9 +2,16 @@
 // It must not know how inputs are damaged.
 import { newState } from "../../src/broker/state.ts";
 import { step } from "../../src/broker/step.ts";
+import { parseArguments } from "../../src/cli/arguments.ts";
 import { decodeReply, encodeCall } from "../../src/client/body.ts";
+import { startLogger } from "../../src/logger/logger.ts";
+import { parseCommand } from "../../src/main/command-line.ts";
 import { decodeFromPeer, type Frames, plant, rfc18 } from "../../src/mdp/mdp.ts";
+import { readPoints } from "../../src/status/points.ts";
 import { PlantError } from "../../src/util/errors.ts";
+import { checkEndpoint } from "../../src/wire/endpoint.ts";
+import type { WorkerRequest } from "../../src/worker/worker.ts";
+import { fakeClock } from "../fakes/clock.ts";
 import { openTestStore, temporaryFolder } from "../fakes/store.ts";
 import { fieldDoors } from "./field-doors.ts";
 import type { Door } from "./fuzz.ts";
@@ -151,6 +158,73 @@ function parsed(input: Uint8Array | undefined): unknown {
   }
 }
 
+/** The words of command lines, one per input line, and what peers of the bus are told. */
+function wordDoors(): Door[] {
+  const words = (input: Uint8Array | undefined) =>
+    Buffer.from(input ?? [])
+      .toString()
+      .split("\n");
+  const lines = (...all: readonly string[]) => all.map((line): Input => [bytes(line)]);
+  return [
+    {
+      name: "words of plant",
+      weight: 0.05,
+      shape: "text",
+      samples: lines("values\ndevice/m1\n--json", "explain\nNO_SERVICE", "state\nlist"),
+      enter: ([b]) => parseArguments(words(b)),
+    },
+    {
+      name: "words of plantd",
+      weight: 0.5,
+      shape: "text",
+      samples: lines("run\nbroker\nstore", "run", "central\nadd\ngw-1"),
+      enter: ([b]) => parseCommand(words(b)),
+    },
+    {
+      name: "endpoint",
+      weight: 0.5,
+      shape: "text",
+      samples: lines("tcp://127.0.0.1:9797", "ipc:///tmp/a.sock", "tcp://[::1]:9797"),
+      enter: ([b]) => checkEndpoint(words(b)[0] ?? ""),
+    },
+    {
+      name: "points of the store",
+      weight: 0.5,
+      shape: "json",
+      samples: [
+        [
+          bytes(
+            JSON.stringify({ points: [{ ...point, quality: "good", time: stamp, revision: 1 }] }),
+          ),
+        ],
+      ],
+      enter: ([b]) => readPoints(parsed(b)),
+    },
+  ];
+}
+
+const line = { timestamp: "2026-01-01T00:00:00.000Z", level: "warn", service: "a", message: "m" };
+
+/** The logger, whose lines go nowhere. */
+async function loggerDoors(): Promise<Door[]> {
+  const config = { ringMax: 50, batchMax: 10, keepLevel: "warn", linesPerSecondMax: 100_000 };
+  const logger = await startLogger(
+    { clock: fakeClock(), appendLines: async () => {} },
+    config as Parameters<typeof startLogger>[1],
+  );
+  const door = (operation: string, samples: readonly unknown[]): Door => ({
+    name: `logger ${operation}`,
+    weight: 0.3,
+    shape: "json",
+    samples: samples.map((args): Input => [bytes(JSON.stringify(args))]),
+    enter: (input) => logger.operations[operation]?.({ args: parsed(input[0]) } as WorkerRequest),
+  });
+  return [
+    door("append", [{ lines: [JSON.stringify(line), "no JSON"] }, { lines: [line] }]),
+    door("tail", [{ limit: 5, level: "warn", service: "a", since: 1_700_000_000_000 }]),
+  ];
+}
+
 interface Doors extends AsyncDisposable {
   readonly all: readonly Door[];
 }
@@ -182,7 +256,14 @@ export async function openDoors(): Promise<Doors> {
     }),
   );
   return {
-    all: [...busDoors(), ...signedDoors(), ...fieldDoors(), ...storeDoors],
+    all: [
+      ...busDoors(),
+      ...signedDoors(),
+      ...fieldDoors(),
+      ...wordDoors(),
+      ...(await loggerDoors()),
+      ...storeDoors,
+    ],
     async [Symbol.asyncDispose]() {
       await store[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
