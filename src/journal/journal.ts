@@ -295,9 +295,14 @@ class DiskJournal implements Journal {
     this.#checkpoint = mark;
   }
 
-  /** The last sequence of a stream that may go. */
+  /**
+   * The last sequence of a stream that may go. The block of the newest record stays: the numbers of
+   * the next epoch go on from it, unless those of this one began right there.
+   */
   #trimLimit(stream: Stream): number {
-    let limit = this.head(stream);
+    const head = this.head(stream);
+    const isOfThisEpoch = head > (this.lineage.at(-1)?.cuts[stream] ?? 0);
+    let limit = isOfThisEpoch ? head - 1 : head;
     for (const marks of this.#marks.values()) limit = Math.min(limit, marks[stream]);
     return stream === "state" ? Math.min(limit, this.#checkpoint.sequence) : limit;
   }

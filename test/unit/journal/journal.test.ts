@@ -240,6 +240,19 @@ test("an epoch leaves the lineage when its last record is trimmed, never the new
   assert.equal((await journal.append(request("b"))).first, 9);
 });
 
+test("numbers go on after all was acknowledged, grew old and was trimmed", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  for (const first of [1, 3, 5]) {
+    await using journal = await openTestJournal(folder.path, { keepMs: 10 }, { clock });
+    assert.equal(journal.lineage.at(-1)!.cuts.log, first - 1);
+    assert.equal((await journal.append(request("a", 2))).first, first);
+    await journal.ack("sync", "log", first + 1);
+    await clock.advance(100);
+    await journal.trim();
+  }
+});
+
 test("a large block is kept compressed and comes back whole", () => {
   const texts = Array.from({ length: 1000 }, (_, at) => JSON.stringify({ value: at, unit: "°C" }));
   const bytes = encodeBlock(head, texts);
