@@ -174,11 +174,17 @@ class Group {
     if (message !== undefined) this.messages.push(message);
     for (const effect of this.step(input, place?.device)) {
       if (effect.kind === "send") this.sends.set(effect.slot, effect);
-      else for (const { key, value } of effect.changes) this.deps.pending.set(key, value);
+      else for (const { key, value } of effect.changes) this.put(key, value);
     }
     if (place !== undefined && this.deps.state.devices.has(place.device)) {
       this.devices.add(place.device);
     }
+  }
+
+  /** In the order of last writing: what is split over two transactions is whole up to any row. */
+  private put(key: string, value: Uint8Array | undefined): void {
+    this.deps.pending.delete(key);
+    this.deps.pending.set(key, value);
   }
 
   /** A message that trips over a defect of ours is dropped alone: it must not stop the others. */

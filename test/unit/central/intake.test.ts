@@ -69,6 +69,21 @@ function openDesk(...ids: readonly string[]) {
 
 const first = [defineRecord(1, 0, "level"), pointRecord(2, 0, 5)];
 
+test("within one commit a position comes behind the history that it stands for", async () => {
+  const { gateways, shelf, feed } = openDesk("gw-1");
+  const [gateway] = gateways;
+  await feed(gateway!.hello(lineage));
+  const keys: string[] = [];
+  const commit = shelf.commit.bind(shelf);
+  shelf.commit = (changes) => {
+    keys.push(...changes.map(({ key }) => key));
+    return commit(changes);
+  };
+  await feed(gateway!.batch({ epoch }, first), gateway!.batch({ epoch }, [pointRecord(3, 0, 6)]));
+  assert.ok(keys.filter((key) => key.startsWith("history/")).length === 2);
+  assert.equal(keys.at(-1), `epoch/gw-1/${epoch}`);
+});
+
 test("messages that wait together share one commit, and answers follow it", async () => {
   const { gateways, shelf, sent, intake, feed, changed } = openDesk("gw-1", "gw-2");
   await feed(...gateways.map((gateway) => gateway.hello(lineage)));
