@@ -66,6 +66,12 @@ export interface Journal extends Running {
    * @throws PlantError SEQUENCE_AHEAD.
    */
   ack(consumer: string, stream: Stream, sequence: number): Promise<number>;
+  /**
+   * An `ack` by which a far consumer says anew what it holds. From the first one on, what it holds
+   * is trimmed only up to here, and only while this is young.
+   * @throws as `ack`.
+   */
+  welcome(consumer: string, stream: Stream, sequence: number): Promise<number>;
   /** Where a consumer stands; one not seen before is registered, durably, and holds records. */
   position(consumer: string): Promise<Record<Stream, StreamPosition>>;
   /** Rows of the last checkpoint. */
@@ -98,6 +104,8 @@ const keepRoomShare = 0.7;
 /** Blocks removed in one commit. */
 const trimBlocksMax = 500;
 const rowsPerCommit = 900;
+/** How long the word of a far consumer about what it holds is young. */
+const welcomeMs = 300_000;
 
 /**
  * Opens the journal in a folder, with a new epoch durable before its first record.
@@ -125,7 +133,13 @@ async function openEpoch(disk: Disk, { random }: JournalDeps): Promise<Opened> {
   const lineage = tables.readLineage(disk);
   const heads = tables.readHeads(disk, lineage.at(-1));
   const epoch = Buffer.from(random.bytes(16)).toString("hex");
-  const parent = lineage.at(-1)?.epoch ?? null;
+  const before = lineage.at(-1);
+  // An epoch without a record is nobody's parent: a store that fails again and again must not
+  // grow a lineage that no greeting can hold.
+  const isEmpty =
+    before !== undefined && streams.every((name) => before.cuts[name] === heads[name]);
+  if (isEmpty) lineage.pop();
+  const parent = (isEmpty ? before.parent : before?.epoch) ?? null;
   lineage.push({ epoch, parent, cuts: { ...heads } });
   await disk.commit([tables.formatWrite(), tables.lineageWrite(lineage)], "reserve");
   return { epoch, lineage, heads };
@@ -140,6 +154,10 @@ class DiskJournal implements Journal {
   #queue: CommitQueue;
   #reader: LogReader;
   #marks: Map<string, Record<Stream, number>>;
+  /** Consumers whose records go only by a young welcome. */
+  #far: Set<string>;
+  /** The last welcome of this opening, by consumer and stream. */
+  #welcomes = new Map<string, { readonly sequence: number; readonly atMs: number }>();
   #checkpoint: tables.CheckpointMark;
   readonly #waiting = new Map<Stream, Set<() => void>>();
   readonly #end: (error: Error | undefined) => void;
@@ -158,6 +176,7 @@ class DiskJournal implements Journal {
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(disk);
     this.#marks = tables.readMarks(disk);
+    this.#far = tables.readFar(disk);
     this.#checkpoint = tables.readCheckpoint(disk);
   }
 
@@ -243,6 +262,17 @@ class DiskJournal implements Journal {
     return watermark;
   }
 
+  async welcome(consumer: string, stream: Stream, sequence: number): Promise<number> {
+    const watermark = await this.ack(consumer, stream, sequence);
+    if (!this.#far.has(consumer)) {
+      await this.#disk.commit([tables.farWrite(consumer)], "reserve");
+      this.#far.add(consumer);
+    }
+    const atMs = this.#deps.clock.monotonicMs();
+    this.#welcomes.set(`${consumer} ${stream}`, { sequence: watermark, atMs });
+    return watermark;
+  }
+
   #marksOf(consumer: string): Record<Stream, number> {
     const known = this.#marks.get(consumer);
     if (known !== undefined) return known;
@@ -303,8 +333,22 @@ class DiskJournal implements Journal {
     const head = this.head(stream);
     const isOfThisEpoch = head > (this.lineage.at(-1)?.cuts[stream] ?? 0);
     let limit = isOfThisEpoch ? head - 1 : head;
-    for (const marks of this.#marks.values()) limit = Math.min(limit, marks[stream]);
+    for (const [consumer, marks] of this.#marks) {
+      limit = Math.min(limit, marks[stream], this.#welcomed(consumer, stream));
+    }
     return stream === "state" ? Math.min(limit, this.#checkpoint.sequence) : limit;
+  }
+
+  /**
+   * Up to where a far consumer holds records: none without a young welcome, since it may have lost
+   * them. When room runs short an old one is enough: else new records would be refused.
+   */
+  #welcomed(consumer: string, stream: Stream): number {
+    if (!this.#far.has(consumer)) return Number.POSITIVE_INFINITY;
+    const last = this.#welcomes.get(`${consumer} ${stream}`);
+    if (this.#isShort) return last?.sequence ?? Number.POSITIVE_INFINITY;
+    if (last === undefined || this.#deps.clock.monotonicMs() - last.atMs > welcomeMs) return 0;
+    return last.sequence;
   }
 
   async trim(): Promise<number> {
@@ -328,9 +372,13 @@ class DiskJournal implements Journal {
 
   /** Acknowledged records made before this may go: all of them when room runs short. */
   #keepSinceWallMs(): number {
-    const { liveBytes, roomBytes } = this.#disk.stats();
-    if (liveBytes > roomBytes * keepRoomShare) return Number.POSITIVE_INFINITY;
+    if (this.#isShort) return Number.POSITIVE_INFINITY;
     return this.#deps.clock.wallMs() - this.#options.keepMs;
+  }
+
+  get #isShort(): boolean {
+    const { liveBytes, roomBytes } = this.#disk.stats();
+    return liveBytes > roomBytes * keepRoomShare;
   }
 
   /** An epoch leaves the lineage when its last record is gone, ancestors first. */
@@ -386,6 +434,8 @@ class DiskJournal implements Journal {
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(this.#disk);
     this.#marks = tables.readMarks(this.#disk);
+    this.#far = tables.readFar(this.#disk);
+    this.#welcomes.clear();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
   }
 

@@ -104,6 +104,19 @@ export function marksWrite(consumer: string, marks: Record<Stream, number>): Wri
   return metaWrite(markPrefix + consumer, marks);
 }
 
+const farPrefix = "far/";
+
+/** Consumers that have answered with a welcome. */
+export function readFar(disk: Disk): Set<string> {
+  const bounds = { from: textKey(farPrefix), to: textKey("far0") };
+  const rows = [...disk.range(metaTable, bounds)];
+  return new Set(rows.map(({ key }) => Buffer.from(key).toString().slice(farPrefix.length)));
+}
+
+export function farWrite(consumer: string): Write {
+  return metaWrite(farPrefix + consumer, true);
+}
+
 export function readSources(disk: Disk): Map<string, SourceState> {
   const sources = new Map<string, SourceState>();
   for (const { key, value } of disk.range(sourceTable)) {

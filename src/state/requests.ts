@@ -88,7 +88,12 @@ export const shapes = {
     bytesMax: v.optional(number),
     waitMs: v.optional(number),
   }),
-  ack: v.object({ consumer: shortText, stream, sequence: number }),
+  ack: v.object({
+    consumer: shortText,
+    stream,
+    sequence: number,
+    welcome: v.optional(v.boolean(), false),
+  }),
   position: v.object({ consumer: shortText }),
   nothing: v.optional(v.record(v.string(), v.unknown()), {}),
   backupCreate: v.object({ passphrase }),

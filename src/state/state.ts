@@ -58,9 +58,13 @@ function operationsOf(core: StateCore): Record<string, Operation> {
     watch: (request) => watch(core, request),
     changes: (request) => changes(core, request),
     ack: async ({ args }) => {
-      const { consumer, stream, sequence } = check(shapes.ack, args);
+      const { consumer, stream, sequence, welcome } = check(shapes.ack, args);
       core.refuseWhileRestoring();
-      return { watermark: await core.deps.journal.ack(consumer, stream, sequence) };
+      const { journal } = core.deps;
+      const watermark = welcome
+        ? await journal.welcome(consumer, stream, sequence)
+        : await journal.ack(consumer, stream, sequence);
+      return { watermark };
     },
     position: ({ args }) => position(core, args),
     stats: () => statsOf(core),

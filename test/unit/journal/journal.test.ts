@@ -240,6 +240,47 @@ test("an epoch leaves the lineage when its last record is trimmed, never the new
   assert.equal((await journal.append(request("b"))).first, 9);
 });
 
+test("a far consumer's records go only by its young word, and as far as that says", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  const options = { keepMs: 10 };
+  {
+    await using journal = await openTestJournal(folder.path, options, { clock });
+    for (let at = 0; at < 6; at += 1) await journal.append(request("a"));
+    await journal.welcome("sync", "log", 2);
+    await journal.ack("sync", "log", 5);
+    await clock.advance(100);
+    assert.equal(await journal.trim(), 2);
+    await journal.welcome("sync", "log", 4);
+    await clock.advance(300_001);
+    assert.equal(await journal.trim(), 0);
+  }
+  await using journal = await openTestJournal(folder.path, options, { clock });
+  await clock.advance(100);
+  assert.equal(await journal.trim(), 0, "an opening knows no welcome of the one before");
+  await journal.welcome("sync", "log", 5);
+  assert.equal(await journal.trim(), 3);
+});
+
+test("an opening without a record leaves no trace in the lineage", async () => {
+  using folder = temporaryFolder();
+  const epochs: string[] = [];
+  for (let round = 0; round < 5; round += 1) {
+    await using journal = await openTestJournal(folder.path);
+    epochs.push(journal.epoch);
+    if (round === 1) await journal.append(request("a"));
+  }
+  await using journal = await openTestJournal(folder.path);
+  assert.equal(new Set([...epochs, journal.epoch]).size, 6);
+  assert.deepEqual(
+    journal.lineage.map(({ epoch, parent }) => [epoch, parent]),
+    [
+      [epochs[1], null],
+      [journal.epoch, epochs[1]],
+    ],
+  );
+});
+
 test("numbers go on after all was acknowledged, grew old and was trimmed", async () => {
   using folder = temporaryFolder();
   const clock = fakeClock();
@@ -303,6 +344,13 @@ const drawer = (seed: number) => {
   return (top: number) => Math.floor(random.unit() * top);
 };
 
+const countsOf = (model: Model) => streams.map((stream) => model.get(stream)!.length).join();
+
+/** An epoch without a record is nobody's parent. */
+function parentAfter(journal: Journal, parent: string | null, isEmpty: boolean): string | null {
+  return isEmpty ? parent : journal.epoch;
+}
+
 async function randomHistory(seed: number): Promise<void> {
   const draw = drawer(seed);
   using folder = temporaryFolder();
@@ -316,7 +364,7 @@ async function randomHistory(seed: number): Promise<void> {
     assert.equal(newest.epoch, journal.epoch);
     assert.equal(newest.parent, parent);
     for (const stream of streams) assert.equal(newest.cuts[stream], model.get(stream)!.length);
-    parent = journal.epoch;
+    const before = countsOf(model);
     const flights: Promise<void>[] = [];
     const steps = draw(25);
     for (let step = 0; step < steps; step += 1) {
@@ -348,6 +396,7 @@ async function randomHistory(seed: number): Promise<void> {
     if (draw(2) === 0) await Promise.all(flights);
     await journal[Symbol.asyncDispose]();
     await Promise.all(flights);
+    parent = parentAfter(journal, parent, before === countsOf(model));
   }
   await using journal = await openTestJournal(folder.path);
   for (const stream of streams) {
