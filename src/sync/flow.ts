@@ -120,12 +120,15 @@ function covered(stream: StreamState, records: readonly BatchRecord[]): readonly
   });
 }
 
-/** Rule 5: an acknowledgement moves the watermark forward, never past what was sent. */
+/**
+ * Rule 5: an acknowledgement moves the watermark forward, never past what was sent. What an earlier
+ * opening or life sent may have arrived since the welcome, so that the store's head is the bound.
+ */
 export function takeAck(state: SyncState, body: Body<"ack">, doing: Doing): void {
   const { effects, moment } = doing;
   const stream = state.streams[body.stream];
   const stands = onLine(state.lineage ?? [], body);
-  if (stands === undefined || stands > stream.sentTo) {
+  if (stands === undefined || stands > stream.head) {
     effects.push({ kind: "ignored", reason: "it acknowledges what was not sent" });
     return;
   }

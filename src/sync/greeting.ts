@@ -12,14 +12,15 @@ const helloLeastMs = 1000;
 /** Longest time between two greetings that are not answered. */
 const helloWaitMaxMs = 60_000;
 
-/** Moves the watermark, both ways, and has the store remember it. */
+/** Moves the watermark, both ways, and has the store remember it; a welcome is told always. */
 export function moveWatermark(
   stream: StreamState,
   move: { readonly name: Stream; readonly stands: number; readonly effects: SyncEffect[] },
+  isWelcome = false,
 ): void {
-  if (move.stands === stream.watermark) return;
+  if (move.stands === stream.watermark && !isWelcome) return;
   stream.watermark = move.stands;
-  move.effects.push({ kind: "watermark", stream: move.name, sequence: move.stands });
+  move.effects.push({ kind: "watermark", stream: move.name, sequence: move.stands, isWelcome });
   for (const sequence of stream.coveredAt.keys()) {
     if (sequence <= move.stands) stream.coveredAt.delete(sequence);
   }
@@ -142,9 +143,8 @@ export function takeWelcome(state: SyncState, body: Body<"welcome">, doing: Doin
       rewind(stream, stands);
       stream.sentTo = Math.max(stream.sentTo, stands);
     } else if (stands < stream.watermark) rewind(stream, stands);
-    else if (stands > stream.sentTo) continue;
     else acknowledge(stream, { position: stands, nowMs: moment.nowMs }, state.pace);
-    moveWatermark(stream, { name, stands, effects });
+    moveWatermark(stream, { name, stands, effects }, true);
   }
   announce(state, { newest, head }, doing);
 }

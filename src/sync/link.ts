@@ -84,7 +84,7 @@ export class SyncLink implements Running {
   private readonly signer;
   private readonly stop = new AbortController();
   private readonly reads = new Map<Stream, AbortController>();
-  private readonly marks = new Map<Stream, number>();
+  private readonly marks = new Map<Stream, { readonly sequence: number; welcome: boolean }>();
   private readonly work = new Set<Promise<void>>();
   private readonly failed = Promise.withResolvers<Error>();
   private readonly run: string;
@@ -213,7 +213,7 @@ export class SyncLink implements Running {
         for (const controller of this.reads.values()) controller.abort();
         break;
       case "watermark":
-        this.marks.set(effect.stream, effect.sequence);
+        this.marks.set(effect.stream, { sequence: effect.sequence, welcome: effect.isWelcome });
         if (!this.isMarking) this.start(this.mark());
         break;
       case "confirm":
@@ -303,10 +303,10 @@ export class SyncLink implements Running {
   private async mark(): Promise<void> {
     this.isMarking = true;
     for (let next = [...this.marks][0]; next !== undefined; next = [...this.marks][0]) {
-      const [stream, sequence] = next;
+      const [stream, mark] = next;
       this.marks.delete(stream);
       try {
-        await moveStoreWatermark(this.deps.client, { stream, sequence });
+        await moveStoreWatermark(this.deps.client, { stream, ...mark });
       } catch (error) {
         // The next acknowledgement or welcome says it again.
         this.log.warn("the store did not take a watermark", factsOf(error));

@@ -120,7 +120,7 @@ export async function readChanges(
 /** @throws as `askPosition`. */
 export async function moveStoreWatermark(
   client: Client,
-  move: { readonly stream: Stream; readonly sequence: number },
+  move: { readonly stream: Stream; readonly sequence: number; readonly welcome: boolean },
 ): Promise<void> {
   await client.call(service, "ack", { consumer, ...move }, { deadlineMs: callMs });
 }

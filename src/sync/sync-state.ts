@@ -74,7 +74,13 @@ export type SyncEffect =
     }
   /** Forget the answers of all reads under way. */
   | { readonly kind: "cancel-reads" }
-  | { readonly kind: "watermark"; readonly stream: Stream; readonly sequence: number }
+  /** Up to here the centre holds the stream; `isWelcome` when a welcome says so (rule 6). */
+  | {
+      readonly kind: "watermark";
+      readonly stream: Stream;
+      readonly sequence: number;
+      readonly isWelcome: boolean;
+    }
   /** The centre answered: the connection is good. */
   | { readonly kind: "confirm" }
   /** The highest generation rose: keep it. */

@@ -209,11 +209,11 @@ test("where the centre stands counts up to the cut of each epoch alone", () => {
   assert.equal(onLine(lineage, { ...at, epoch: "3".repeat(32) }), undefined);
 });
 
-test("an acknowledgement moves the watermark, never past what was sent and never back", () => {
+test("an acknowledgement moves the watermark, never past what is stored and never back", () => {
   const g = gateway();
   g.answer(g.open(), 10);
   assert.deepEqual(
-    kindsOf(g.ack(41)).filter((kind) => kind === "watermark"),
+    kindsOf(g.ack(91)).filter((kind) => kind === "watermark"),
     [],
   );
   assert.ok(g.ack(40).some((e) => e.kind === "watermark" && e.sequence === 40));
@@ -257,6 +257,27 @@ test("a want rewinds and lowers the watermark, at most every five seconds", () =
   assert.ok(kindsOf(want(60)).includes("ignored"));
 });
 
+test("what an earlier opening sent counts when it arrives after the welcome", () => {
+  const g = gateway();
+  g.answer(g.open(), 1);
+  const effects = g.ack(45);
+  assert.ok(effects.some((e) => e.kind === "watermark" && e.sequence === 45));
+  assert.ok(effects.some((e) => e.kind === "read" && e.stream === "state" && e.after === 45));
+  g.later(settings.helloMs);
+  const again = g.take({ kind: "position", position });
+  const hello = again.find((effect) => effect.kind === "hello");
+  const body = { ...g.welcome, positions: { [e1]: { state: 20 }, [e2]: { state: 49 } } };
+  g.down({ type: "welcome", nonce: hello?.kind === "hello" ? hello.nonce : "", body });
+  assert.equal(g.state.streams.state.watermark, 49);
+});
+
+test("a welcome tells the store anew what the centre holds", () => {
+  const marks = gateway()
+    .open()
+    .filter((effect) => effect.kind === "watermark");
+  assert.ok(marks.some((e) => e.stream === "state" && e.sequence === 30 && e.isWelcome));
+});
+
 test("a refused batch is split; a record refused alone three times becomes a cover", () => {
   const g = gateway();
   const refuse = (first: number, last: number) => {
@@ -278,6 +299,12 @@ test("a refused batch is split; a record refused alone three times becomes a cov
   }
   const [cover] = batchOf(g.answer(effects, 1))?.records ?? [];
   assert.equal(cover?.kind, "cover");
+  const e3 = "3".repeat(32);
+  g.later(settings.helloMs);
+  const restored = [lineage[0]!, { epoch: e3, parent: e1, cuts: { state: 20 } }];
+  g.take({ kind: "position", position: { ...position, lineage: restored } });
+  const { coveredAt } = g.state.streams.state;
+  assert.equal(coveredAt.size, 0, "a restored store gave the number to another record");
 });
 
 test("a restored store gives numbers out again: a record refused before covers none now", () => {
