@@ -151,6 +151,7 @@ test("a watermark under way to the disk lets nothing go yet", async () => {
   await using journal = await openTestJournal(folder.path, { keepMs: 0 }, { clock });
   await journal.position("sync");
   await journal.append(request("a", 3));
+  await journal.append(request("b"));
   await clock.advance(1);
   const acked = journal.ack("sync", "log", 3);
   assert.equal(await journal.trim(), 0);
