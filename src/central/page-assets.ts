@@ -27,9 +27,16 @@ margin:0 0 1rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.3rem .6rem .3rem 0;border-bottom:1px solid var(--line);
 font-weight:400;vertical-align:baseline}
-thead th{color:var(--soft);font-size:.85rem;white-space:nowrap}tbody th{font-weight:600}
+thead th{color:var(--soft);font-size:.85rem;white-space:nowrap}tbody th{font-weight:600}th a{white-space:nowrap}
 small{color:var(--soft);font-weight:400}.number{text-align:right;padding-right:1rem}
 ol{margin:0;padding-left:1.2rem;font-size:.85rem;color:var(--soft)}
+@media (max-width:600px){header,main,footer{padding:.5rem}section{padding:.6rem}
+.values thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
+.values,.values tbody{display:block}.values td,.values th{border:0;padding:0}
+.values tr{display:grid;grid-template-columns:minmax(0,1fr) auto 6ch;gap:0 .4rem;
+padding:.45rem 0;border-bottom:1px solid var(--line)}
+.values td:nth-child(4){grid-area:2/1}.values td:nth-child(5){grid-area:2/2/auto/4;
+text-align:right;color:var(--soft)}.values .number{font-weight:600}}
 code{font-family:ui-monospace,monospace}.hint,footer{color:var(--soft);font-size:.85rem}
 `;
 

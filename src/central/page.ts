@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { isoTime } from "../util/clock.ts";
 import { html, type Markup, policyOf, raw } from "../util/html.ts";
+import { describeUnit, describeValue } from "../util/readings.ts";
 import type { DeviceSummary, ToldRecord, ToldValue } from "./fleet.ts";
 import { ageInWords, pageScript, pageStyle } from "./page-assets.ts";
 
@@ -108,7 +109,7 @@ function renderFleet({ devices, now }: PageFacts): Markup {
 <td title="${epoch}">${generation ?? "–"}</td></tr>`;
   });
   return html`<section><h2>Gateways</h2><div class="wide"><table><thead><tr><th>gateway</th><th>state</th>
-<th>last batch</th><th>on the way</th><th>points</th><th>lost</th><th>generation</th></tr></thead>
+<th>last batch</th><th class="number">on the way</th><th class="number">points</th><th class="number">lost</th><th>generation</th></tr></thead>
 <tbody>${rows}</tbody></table></div></section>`;
 }
 
@@ -116,7 +117,7 @@ function renderPart(now: number, { summary, values, events, lines }: DevicePart)
   const { id } = summary;
   const shown = values.slice(0, valuesMax);
   const more = values.length - shown.length;
-  const table = html`<div class="wide"><table><thead><tr><th>point</th><th>value</th><th>unit</th>
+  const table = html`<div class="wide"><table class="values"><thead><tr><th>point</th><th class="number">value</th><th>unit</th>
 <th>quality</th><th>age</th></tr></thead><tbody>${shown.map((value) =>
     renderValue(now, id, value),
   )}</tbody></table></div>${more > 0 && html`<p class="hint">${more} more in the API</p>`}`;
@@ -129,12 +130,13 @@ ${renderList("Log", id, lines.map(renderLine))}</section>`;
 
 function renderValue(now: number, device: string, value: ToldValue): Markup {
   const { scope, key, unit, quality, reason, time } = value;
-  const text = typeof value.value === "string" ? value.value : JSON.stringify(value.value);
+  const owner = scope.replace(/^device\//, "");
+  const text = describeValue(value.value);
   const mark = { good: "✓ good", uncertain: "? uncertain" }[quality] ?? "✕ bad";
   const why = reason !== undefined && html` <small>${reason}</small>`;
-  return html`<tr id="${idOf(device, scope, key)}"><th scope="row"><small>${scope}</small>
-${key}</th><td class="number">${shorten(text ?? "null", 80)}</td>
-<td>${unit}</td><td class="${quality}">${mark}${why}</td>
+  return html`<tr id="${idOf(device, scope, key)}"><th scope="row"><small>${owner}</small>
+${key}</th><td class="number">${shorten(text, 80)}</td>
+<td>${describeUnit(unit)}</td><td class="${quality}">${mark}${why}</td>
 <td>${age(now, time.wall)}</td></tr>`;
 }
 
@@ -147,9 +149,31 @@ function renderEvent(now: number, record: ToldRecord): Markup {
   return html`${when} ${shorten(text || JSON.stringify(event) || "", 300)}`;
 }
 
+/** A line of ours in words: when, how bad, who, what; anything else as it came. */
 function renderLine(record: ToldRecord): string {
   const { text } = record as { text?: unknown };
-  return shorten(typeof text === "string" ? text : "", 300);
+  const line = typeof text === "string" ? text : "";
+  const told = readLine(line);
+  if (typeof told?.message !== "string") return shorten(line, 300);
+  const { timestamp, level, service, message, code, fields } = told;
+  const when = String(timestamp).replace("T", " ").replace(/\.\d+/, "");
+  const reason = isRecord(fields) ? fields.reason : undefined;
+  const words = [when, level, service, message, reason, code];
+  return shorten(words.filter((word) => typeof word === "string").join(" · "), 300);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+function readLine(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const line: unknown = JSON.parse(text);
+    return isRecord(line) ? line : undefined;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return undefined;
+  }
 }
 
 function renderList(title: string, id: string, items: readonly (Markup | string)[]): Markup {

@@ -47,7 +47,8 @@ export interface Stage extends AsyncDisposable {
   slowDown(isSlow: boolean): void;
 }
 
-const partPaths = ["store", "sync", "http", ...lineNames.map((line) => `driver:${line}`)];
+const coreParts = ["broker", "store", "sync", "http"];
+const driverParts = lineNames.map((line) => `driver:${line}`);
 const wire = "rs485-1";
 const enrolMs = 30_000;
 
@@ -75,8 +76,11 @@ export async function raiseStage(deps: StageDeps): Promise<Stage> {
       readyWhen: "simulating",
     }),
   );
-  const gateway = startGateway(house, places);
+  const gateway = startParts(house, places, coreParts);
   const centre = await startCentre(deps, house, { program: mosquitto, ports });
+  // Devices have power before somebody asks them: no gateway begins its life with a warning.
+  await allReady([simulator], deps.signal);
+  gateway.push(...startParts(house, places, driverParts));
   await allReady([simulator, ...gateway, ...centre], deps.signal);
   step(`${house.children.length} processes ready: ${house.children.map(nameOf).join(", ")}`);
   await enrol(deps, ports);
@@ -156,8 +160,8 @@ function runFolder(data: string): { PLANTD_RUN_DIR?: string } {
   return Buffer.byteLength(longest) > 107 ? { PLANTD_RUN_DIR: "run" } : {};
 }
 
-function startGateway(house: House, places: Places): Child[] {
-  return ["broker", ...partPaths].map((part) =>
+function startParts(house: House, places: Places, parts: readonly string[]): Child[] {
+  return parts.map((part) =>
     house.start(
       plantd(places, {
         name: part,

@@ -3,6 +3,8 @@
 import { type CatalogueEntry, catalogue } from "../util/catalogue.ts";
 import { isCode, type PlantError, type WireError } from "../util/errors.ts";
 
+export { describeUnit, describeValue } from "../util/readings.ts";
+
 /** The largest whole unit and the one below: `3 d 4 h`, `12 min`, `8 s`. */
 export function describeDuration(ms: number): string {
   const seconds = Math.max(0, Math.round(ms / 1000));
@@ -30,43 +32,6 @@ export function describeBytes(bytes: number): string {
     at += 1;
   }
   return `${size < 10 && at > 0 ? size.toFixed(1) : Math.round(size)} ${units[at]}`;
-}
-
-/** A value of a point as text: at most 7 significant digits for fractions, texts as they are. */
-export function describeValue(value: unknown): string {
-  if (typeof value === "number") {
-    if (!Number.isFinite(value)) return String(value);
-    if (Number.isInteger(value)) return String(value);
-    return String(Number(value.toPrecision(7)));
-  }
-  if (typeof value === "string") return value;
-  if (value === null || value === undefined) return "–";
-  if (typeof value === "boolean") return value ? "on" : "off";
-  return JSON.stringify(value);
-}
-
-const unitWords: Readonly<Record<string, string>> = {
-  Cel: "°C",
-  deg: "°",
-  Ohm: "Ω",
-  "1": "",
-  "V.A{reactive}": "var",
-  "V.A{reactive}.h": "varh",
-  "kV.A{reactive}": "kvar",
-  "kV.A{reactive}.h": "kvarh",
-};
-
-/** A unit as it is written on instruments, from its UCUM code: `kW.h` → `kWh`, `m3/h` → `m³/h`. */
-export function describeUnit(unit: string | undefined): string {
-  if (unit === undefined) return "";
-  const word = unitWords[unit];
-  if (word !== undefined) return word;
-  const annotation = /^\{([^{}]*)\}$/.exec(unit)?.[1];
-  if (annotation !== undefined) return annotation;
-  return unit
-    .replace(/\{[^{}]*\}/g, "")
-    .replace(/(?<=[A-Za-z])\.(?=[A-Za-z])/g, "")
-    .replace(/(?<=[ms])[23](?![0-9])/g, (digit) => (digit === "2" ? "²" : "³"));
 }
 
 /** Settings of a line in words: text as it is, an object as its values. */
