@@ -13,6 +13,7 @@ import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./
 import { type Changes, type ChangesQuery, LogReader } from "./reader.ts";
 import type { SourceState } from "./source.ts";
 import * as tables from "./tables.ts";
+import { Watermarks } from "./watermarks.ts";
 
 export { type JournalRecord, type Stream, streams } from "./block.ts";
 export type { Appended, AppendRequest } from "./queue.ts";
@@ -97,15 +98,11 @@ export interface Journal extends Running {
   stats(): Readonly<Record<string, number>>;
 }
 
-/** The most consumers that hold records. */
-const consumersMax = 64;
 /** Above this share of the room, acknowledged records are not kept for their age. */
 const keepRoomShare = 0.7;
 /** Blocks removed in one commit. */
 const trimBlocksMax = 500;
 const rowsPerCommit = 900;
-/** How long the word of a far consumer about what it holds is young. */
-const welcomeMs = 300_000;
 
 /**
  * Opens the journal in a folder, with a new epoch durable before its first record.
@@ -153,11 +150,7 @@ class DiskJournal implements Journal {
   #opened: Opened;
   #queue: CommitQueue;
   #reader: LogReader;
-  #marks: Map<string, Record<Stream, number>>;
-  /** Consumers whose records go only by a young welcome. */
-  #far: Set<string>;
-  /** The last welcome of this opening, by consumer and stream. */
-  #welcomes = new Map<string, { readonly sequence: number; readonly atMs: number }>();
+  #marks: Watermarks;
   #checkpoint: tables.CheckpointMark;
   readonly #waiting = new Map<Stream, Set<() => void>>();
   readonly #end: (error: Error | undefined) => void;
@@ -175,8 +168,7 @@ class DiskJournal implements Journal {
     this.#opened = opened;
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(disk);
-    this.#marks = tables.readMarks(disk);
-    this.#far = tables.readFar(disk);
+    this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(disk);
   }
 
@@ -194,6 +186,11 @@ class DiskJournal implements Journal {
       },
       this.#options,
     );
+  }
+
+  #readMarks(): Watermarks {
+    const floor = (stream: Stream) => this.#reader.first(stream, this.head(stream)) - 1;
+    return new Watermarks({ clock: this.#deps.clock, disk: this.#disk, floor });
   }
 
   #flushed(flushed: Flushed): void {
@@ -254,49 +251,17 @@ class DiskJournal implements Journal {
   async ack(consumer: string, stream: Stream, sequence: number): Promise<number> {
     const head = this.head(stream);
     if (sequence > head) throw new PlantError("SEQUENCE_AHEAD", { stream, sequence, head });
-    const marks = this.#marksOf(consumer);
-    const floor = this.#reader.first(stream, head) - 1;
-    const watermark = Math.max(sequence, floor);
-    if (marks[stream] === watermark && this.#marks.has(consumer)) return watermark;
-    await this.#saveMarks(consumer, { ...marks, [stream]: watermark });
-    return watermark;
+    return await this.#marks.move(consumer, stream, sequence);
   }
 
   async welcome(consumer: string, stream: Stream, sequence: number): Promise<number> {
     const watermark = await this.ack(consumer, stream, sequence);
-    if (!this.#far.has(consumer)) {
-      await this.#disk.commit([tables.farWrite(consumer)], "reserve");
-      this.#far.add(consumer);
-    }
-    const atMs = this.#deps.clock.monotonicMs();
-    this.#welcomes.set(`${consumer} ${stream}`, { sequence: watermark, atMs });
+    await this.#marks.welcome(consumer, stream, watermark);
     return watermark;
   }
 
-  #marksOf(consumer: string): Record<Stream, number> {
-    const known = this.#marks.get(consumer);
-    if (known !== undefined) return known;
-    if (this.#marks.size >= consumersMax) {
-      throw new PlantError("LIMIT_REACHED", { limit: "consumers", max: consumersMax });
-    }
-    return tables.forStreams((stream) => this.#reader.first(stream, this.head(stream)) - 1);
-  }
-
-  /** In memory at once, so that trimming sees the lower of old and new before the flush. */
-  async #saveMarks(consumer: string, next: Record<Stream, number>): Promise<void> {
-    const marks = this.#marks;
-    const before = marks.get(consumer);
-    marks.set(
-      consumer,
-      tables.forStreams((stream) => Math.min(next[stream], before?.[stream] ?? next[stream])),
-    );
-    await this.#disk.commit([tables.marksWrite(consumer, next)], "reserve");
-    marks.set(consumer, next);
-  }
-
   async position(consumer: string): Promise<Record<Stream, StreamPosition>> {
-    if (!this.#marks.has(consumer)) await this.#saveMarks(consumer, this.#marksOf(consumer));
-    const marks = this.#marksOf(consumer);
+    const marks = await this.#marks.register(consumer);
     return tables.forStreams((stream) => {
       const head = this.head(stream);
       const watermark = marks[stream];
@@ -332,23 +297,9 @@ class DiskJournal implements Journal {
   #trimLimit(stream: Stream): number {
     const head = this.head(stream);
     const isOfThisEpoch = head > (this.lineage.at(-1)?.cuts[stream] ?? 0);
-    let limit = isOfThisEpoch ? head - 1 : head;
-    for (const [consumer, marks] of this.#marks) {
-      limit = Math.min(limit, marks[stream], this.#welcomed(consumer, stream));
-    }
+    const newest = isOfThisEpoch ? head - 1 : head;
+    const limit = Math.min(newest, this.#marks.lowest(stream, this.#isShort));
     return stream === "state" ? Math.min(limit, this.#checkpoint.sequence) : limit;
-  }
-
-  /**
-   * Up to where a far consumer holds records: none without a young welcome, since it may have lost
-   * them. When room runs short an old one is enough: else new records would be refused.
-   */
-  #welcomed(consumer: string, stream: Stream): number {
-    if (!this.#far.has(consumer)) return Number.POSITIVE_INFINITY;
-    const last = this.#welcomes.get(`${consumer} ${stream}`);
-    if (this.#isShort) return last?.sequence ?? Number.POSITIVE_INFINITY;
-    if (last === undefined || this.#deps.clock.monotonicMs() - last.atMs > welcomeMs) return 0;
-    return last.sequence;
   }
 
   async trim(): Promise<number> {
@@ -433,9 +384,7 @@ class DiskJournal implements Journal {
     this.#opened = opened;
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(this.#disk);
-    this.#marks = tables.readMarks(this.#disk);
-    this.#far = tables.readFar(this.#disk);
-    this.#welcomes.clear();
+    this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
   }
 
@@ -446,7 +395,7 @@ class DiskJournal implements Journal {
       ...waiting,
       trimmedBlocks: this.#trimmed,
       damagedReads: this.#damaged,
-      consumers: this.#marks.size,
+      consumers: this.#marks.count,
       epochs: this.#opened.lineage.length,
     };
   }

@@ -1,0 +1,109 @@
+// How far each consumer has acknowledged each stream, durably, and how far it may be believed.
+// It must not know who consumes.
+import type { Disk } from "../disk/disk.ts";
+import type { Clock } from "../util/clock.ts";
+import { PlantError } from "../util/errors.ts";
+import type { Stream } from "./block.ts";
+import * as tables from "./tables.ts";
+
+/** Last acknowledged sequence per stream. */
+export type Marks = Readonly<Record<Stream, number>>;
+
+/** The most consumers that hold records. */
+const consumersMax = 64;
+/** How long the word of a far consumer about what it holds is young. */
+const welcomeMs = 300_000;
+
+export interface WatermarksDeps {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  /** The sequence before the first one kept: a watermark goes back no further. */
+  readonly floor: (stream: Stream) => number;
+}
+
+export class Watermarks {
+  readonly #deps: WatermarksDeps;
+  readonly #marks: Map<string, Marks>;
+  /** Consumers whose records go only by a young welcome. */
+  readonly #far: Set<string>;
+  /** The last welcome of this opening, by consumer and stream. */
+  readonly #welcomes = new Map<string, { readonly sequence: number; readonly atMs: number }>();
+
+  constructor(deps: WatermarksDeps) {
+    this.#deps = deps;
+    this.#marks = tables.readMarks(deps.disk);
+    this.#far = tables.readFar(deps.disk);
+  }
+
+  get count(): number {
+    return this.#marks.size;
+  }
+
+  /** Where a consumer stands; one that is not known yet stands before all that is kept. */
+  #of(consumer: string): Marks {
+    const known = this.#marks.get(consumer);
+    if (known !== undefined) return known;
+    if (this.#marks.size >= consumersMax) {
+      throw new PlantError("LIMIT_REACHED", { limit: "consumers", max: consumersMax });
+    }
+    return tables.forStreams((stream) => this.#deps.floor(stream));
+  }
+
+  /** Where a consumer stands; from now on it holds records. @throws PlantError LIMIT_REACHED. */
+  async register(consumer: string): Promise<Marks> {
+    const marks = this.#of(consumer);
+    if (!this.#marks.has(consumer)) await this.#save(consumer, marks);
+    return this.#of(consumer);
+  }
+
+  /** Moves a watermark. @returns where it stands then. @throws PlantError LIMIT_REACHED. */
+  async move(consumer: string, stream: Stream, sequence: number): Promise<number> {
+    const marks = this.#of(consumer);
+    const watermark = Math.max(sequence, this.#deps.floor(stream));
+    if (marks[stream] === watermark && this.#marks.has(consumer)) return watermark;
+    await this.#save(consumer, { ...marks, [stream]: watermark });
+    return watermark;
+  }
+
+  /** A far consumer says anew what it holds of a stream: up to `sequence`. */
+  async welcome(consumer: string, stream: Stream, sequence: number): Promise<void> {
+    if (!this.#far.has(consumer)) {
+      await this.#deps.disk.commit([tables.farWrite(consumer)], "reserve");
+      this.#far.add(consumer);
+    }
+    const atMs = this.#deps.clock.monotonicMs();
+    this.#welcomes.set(`${consumer} ${stream}`, { sequence, atMs });
+  }
+
+  /** What every consumer holds; Infinity without any. @param isShort room is short. */
+  lowest(stream: Stream, isShort: boolean): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const [consumer, marks] of this.#marks) {
+      lowest = Math.min(lowest, marks[stream], this.#welcomed(consumer, stream, isShort));
+    }
+    return lowest;
+  }
+
+  /**
+   * Up to where a far consumer holds records: none without a young welcome, since it may have lost
+   * them. When room runs short an old one is enough: else new records would be refused.
+   */
+  #welcomed(consumer: string, stream: Stream, isShort: boolean): number {
+    if (!this.#far.has(consumer)) return Number.POSITIVE_INFINITY;
+    const last = this.#welcomes.get(`${consumer} ${stream}`);
+    if (isShort) return last?.sequence ?? Number.POSITIVE_INFINITY;
+    if (last === undefined || this.#deps.clock.monotonicMs() - last.atMs > welcomeMs) return 0;
+    return last.sequence;
+  }
+
+  /** In memory at once, so that trimming sees the lower of old and new before the flush. */
+  async #save(consumer: string, next: Marks): Promise<void> {
+    const before = this.#marks.get(consumer);
+    this.#marks.set(
+      consumer,
+      tables.forStreams((stream) => Math.min(next[stream], before?.[stream] ?? next[stream])),
+    );
+    await this.#deps.disk.commit([tables.marksWrite(consumer, next)], "reserve");
+    this.#marks.set(consumer, next);
+  }
+}
