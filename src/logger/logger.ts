@@ -23,6 +23,8 @@ export interface Logger extends Running {
 
 const lineBytesMax = 8192;
 const followMs = 30_000;
+/** Requests that follow at one time. */
+const followersMax = 128;
 /** Lines on their way into the stream; more are counted as lost to it. */
 const keepingMax = 5000;
 const keepBatch = 1000;
@@ -68,6 +70,7 @@ class LoggerCore {
   readonly #keeping: string[] = [];
   #saving: Promise<void> | undefined;
   #lost = 0;
+  #followers = 0;
   #lostCode: string | undefined;
 
   constructor(deps: LoggerDeps, config: Config["logger"]) {
@@ -173,6 +176,10 @@ class LoggerCore {
 
   async follow(request: WorkerRequest): Promise<{ position: number }> {
     const { after } = check(followShape, request.args ?? {});
+    if (this.#followers >= followersMax) {
+      throw new PlantError("LIMIT_REACHED", { limit: "followers", max: followersMax });
+    }
+    this.#followers += 1;
     const over = new AbortController();
     const stop = AbortSignal.any([over.signal, request.signal]);
     const timed = this.#deps.clock.sleep(followMs, stop).then(() => over.abort());
@@ -189,6 +196,7 @@ class LoggerCore {
         await request.partial({ lines });
       }
     } finally {
+      this.#followers -= 1;
       over.abort();
       await timed;
     }

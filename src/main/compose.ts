@@ -216,8 +216,11 @@ interface Offer {
   readonly operations: Readonly<Record<string, Operation>>;
 }
 
-/** Requests one service works on at a time. */
-const concurrency = 64;
+/**
+ * Requests one service works on at a time: more than may wait for news at the State and the Logger,
+ * so that those who only listen never keep out those who bring values.
+ */
+const concurrency = 512;
 
 /** Registers a service as one principal. */
 function offer(context: PartContext, principal: Principal, what: Offer): Promise<Worker> {

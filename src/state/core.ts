@@ -33,6 +33,8 @@ export class StateCore {
   readonly deps: StateDeps;
   readonly config: StateConfig;
   readonly watchers = new Watchers();
+  /** Requests that wait for changes of a stream. */
+  waiting = 0;
   points: PointTable;
   #isRestoring = false;
   /** Whether a backup is being tried: one at a time. */

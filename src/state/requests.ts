@@ -22,6 +22,9 @@ export const limits = {
   changesMax: 10_000,
   changesBytes: 4_194_304,
   waitMs: 30_000,
+  /** Requests that wait for changes of a stream, and watches, at one time. */
+  waitingMax: 128,
+  watchersMax: 128,
 } as const;
 
 const number = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));

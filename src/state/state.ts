@@ -187,12 +187,18 @@ async function changes(core: StateCore, request: WorkerRequest): Promise<unknown
   const { journal, clock } = core.deps;
   const found = journal.read(query);
   if (found.records.length > 0 || query.waitMs === 0) return found;
+  bound("changes that are waited for", core.waiting + 1, limits.waitingMax);
+  core.waiting += 1;
   const over = new AbortController();
   const stop = AbortSignal.any([over.signal, request.signal]);
   const timed = clock.sleep(query.waitMs, stop).then(() => over.abort());
-  await journal.grown(query.stream, stop);
-  over.abort();
-  await timed;
+  try {
+    await journal.grown(query.stream, stop);
+  } finally {
+    core.waiting -= 1;
+    over.abort();
+    await timed;
+  }
   core.refuseWhileRestoring();
   return journal.read(query);
 }

@@ -1,9 +1,9 @@
 // Those who watch points: each has a bounded map of what changed since it was last told, where the
 // newest value wins. It must not know where points come from.
 import type { Clock } from "../util/clock.ts";
-import { PlantError } from "../util/errors.ts";
 import type { WorkerRequest } from "../worker/worker.ts";
 import type { Point } from "./points.ts";
+import { bound, limits } from "./requests.ts";
 
 interface Watcher {
   readonly wanted: ReadonlySet<string> | undefined;
@@ -19,8 +19,6 @@ interface WatchOptions {
   readonly waitMs: number;
 }
 
-/** Watches at one time. */
-const watchersMax = 256;
 /** Points in one part of the stream. */
 const pointsPerPart = 500;
 
@@ -55,9 +53,7 @@ export class Watchers {
     { wanted, missed, waitMs }: WatchOptions,
     request: WorkerRequest,
   ): Promise<number> {
-    if (this.#watchers.size >= watchersMax) {
-      throw new PlantError("LIMIT_REACHED", { limit: "watches", max: watchersMax });
-    }
+    bound("watches", this.#watchers.size + 1, limits.watchersMax);
     const changed = new Map(missed.map((point) => [`${point.scope}\0${point.key}`, point]));
     const watcher: Watcher = { wanted, changed, wake: () => {} };
     this.#watchers.add(watcher);

@@ -155,6 +155,28 @@ test("changes wait for a record, and end without one when the time is over", asy
   assert.deepEqual((await idle).records, []);
 });
 
+test("those who only listen are bounded, and never keep out those who bring values", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path);
+  const leave = new AbortController();
+  const { signal } = leave;
+  const waits: Record<string, object> = {
+    changes: { stream: "event", after: 0, waitMs: 30_000 },
+    watch: {},
+  };
+  const listening: Promise<unknown>[] = [];
+  for (const [operation, args] of Object.entries(waits)) {
+    for (let at = 0; at < 128; at += 1) listening.push(store.call(operation, args, { signal }));
+    await assert.rejects(store.call(operation, args, { signal }), code("LIMIT_REACHED"), operation);
+  }
+  await store.call("set-many", many(1, [point("u", 1)]));
+  leave.abort();
+  await Promise.all(listening);
+  const late = store.call("changes", { stream: "event", after: 0, waitMs: 10 });
+  await store.clock.advance(10);
+  assert.deepEqual((await late).records, []);
+});
+
 test("a watermark moves both ways, never past the head; acknowledged records go by age", async () => {
   using folder = temporaryFolder();
   const clock = (await import("../../fakes/clock.ts")).fakeClock();
