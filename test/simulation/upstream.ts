@@ -100,6 +100,8 @@ export function playUpstream(seed: number, play: Play = {}): Outcome {
   let generation = 0;
   let batches = 0;
   let faults = 0;
+  /** Nothing else happens until then. */
+  let calmUntilMs = 0;
   let callOff = () => {};
   const boot = fresh(32);
   const now = (): Stamp => {
@@ -260,6 +262,13 @@ export function playUpstream(seed: number, play: Play = {}): Outcome {
     });
   }
 
+  /** A fault some time from now, unless all has to heal by then. */
+  function later(mostMs: number, act: () => void): void {
+    agenda.after(random.unit() * mostMs, () => {
+      if (isFaulty) act();
+    });
+  }
+
   function restartSync(): void {
     life += 1;
     state = initialState(settings, { centre: "centre-1", generation, keySet: 1 });
@@ -279,12 +288,21 @@ export function playUpstream(seed: number, play: Play = {}): Outcome {
     () => store.restore(fresh(32), draw),
     () => {
       store.snapshot();
-      agenda.after(random.unit() * 10_000, () => store.restore(fresh(32), draw));
+      later(10_000, () => store.restore(fresh(32), draw));
     },
     () => centre.crash(),
     () => centre.crash(),
     () => centre.snapshot(),
     () => centre.restore(copyAgeMs),
+    () => {
+      centre.snapshot();
+      later(copyAgeMs, () => {
+        centre.restore(copyAgeMs);
+        // So long away that what was acknowledged after the copy has grown old.
+        disconnect(keepMs * 1.5);
+        calmUntilMs = agenda.nowMs + keepMs * 1.5;
+      });
+    },
     () => {
       store.reopen(fresh(32));
       restartSync();
@@ -311,6 +329,10 @@ export function playUpstream(seed: number, play: Play = {}): Outcome {
 
   function fault(): void {
     if (agenda.nowMs > faultyMs) return;
+    if (agenda.nowMs < calmUntilMs) {
+      agenda.after(calmUntilMs - agenda.nowMs, fault);
+      return;
+    }
     faults += 1;
     faultsOf[draw(faultsOf.length)]?.();
     agenda.after(random.unit() * 15_000, fault);

@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { BatchRecord, EnvelopeHeader } from "../../src/batch/batch.ts";
 import { listValues } from "../../src/central/fleet.ts";
+import { deviceOf } from "../../src/central/ingest.ts";
 import { countsUpTo } from "../../src/central/lineage.ts";
 import type { Block } from "../../src/central/rows.ts";
 import type { DownMessage } from "../../src/sync/sync-state.ts";
@@ -78,7 +79,7 @@ export function openVerdict(store: ModelStore): Verdict {
     const mine = new Map<string, Kept>(
       store.data.records[stream].map((kept) => [`${kept.epoch} ${kept.record.sequence}`, kept]),
     );
-    const lineage = centre.state.devices.get(device)?.lineage;
+    const lineage = deviceOf(centre.state, device)?.lineage;
     const arrived: string[] = [];
     let before = { generation: 0, sequence: 0 };
     for (const block of centre.blocks(device, stream)) {

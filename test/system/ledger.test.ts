@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemClock } from "../../src/util/clock.ts";
-import { compare, drained, keepLedger, killRounds } from "./ledger.ts";
+import { compare, countOf, drained, keepLedger, killRounds } from "./ledger.ts";
 import { eventually, startSite } from "./site.ts";
 
 test("kill -9 of each process in turn loses nothing and doubles nothing", async (t) => {
@@ -33,4 +33,48 @@ test("mosquitto killed and emptied while a backlog waits: nothing is missing", a
   await drained(site);
   await compare(site, ledger);
   t.diagnostic(`${ledger.acknowledged.size} acknowledged`);
+});
+
+test("a backup put back while the link is up: what came after it is orphaned, no more", async (t) => {
+  await using site = await startSite();
+  const client = await site.client();
+  const write = async (seed: number, scope: string) => {
+    const ledger = keepLedger(client, seed, scope);
+    await eventually(`${scope} is written`, 60_000, () => ledger.acknowledged.size > 300);
+    await ledger.stop();
+    return ledger;
+  };
+  const passphrase = "put back what was";
+  const state = async (operation: string, args: object) => {
+    const parts = client.stream("org.plantd.State", operation, args, { deadlineMs: 60_000 });
+    for (;;) {
+      const part = await parts.next();
+      if (part.done === true) return part.value as { path: string };
+    }
+  };
+  const before = await write(31, "before");
+  const { path } = await state("backup-create", { passphrase });
+  const lost = await write(32, "lost");
+  await eventually("the centre has some of it", 60_000, async () => {
+    return (await countOf(site, "lost", false)) > 100;
+  });
+  await state("backup-restore", { path, passphrase });
+  const after = await write(33, "after");
+  await client[Symbol.asyncDispose]();
+  await drained(site);
+  await compare(site, before);
+  await compare(site, after);
+  assert.equal(await countOf(site, "lost", false), 0, "it counts although the store lost it");
+  const orphans = await countOf(site, "lost", true);
+  assert.ok(orphans > 100 && orphans <= lost.acknowledged.size + lost.unanswered.size);
+  assert.equal((await countOf(site, "before", true)) + (await countOf(site, "after", true)), 0);
+  const { values } = (await site.fetchJson("/api/v1/devices/gw-test/values")) as {
+    values: { scope: string }[];
+  };
+  assert.ok(values.some(({ scope }) => scope === "after"));
+  assert.ok(
+    values.every(({ scope }) => scope !== "lost"),
+    "a lost value is still the latest",
+  );
+  t.diagnostic(`${orphans} orphans of ${lost.acknowledged.size} that the backup did not know`);
 });

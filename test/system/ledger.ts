@@ -24,13 +24,17 @@ const nobodyKnows = [
 
 /** What an outside client was told, write by write. */
 export interface Ledger {
+  readonly scope: string;
   readonly acknowledged: Set<number>;
   readonly unanswered: Set<number>;
   stop(): Promise<void>;
 }
 
-/** Writes numbers to a few keys as fast as they are acknowledged; gives up on some on purpose. */
-export function keepLedger(client: Client, seed: number): Ledger {
+/**
+ * Writes numbers to a few keys of a scope as fast as they are acknowledged; gives up on some on
+ * purpose.
+ */
+export function keepLedger(client: Client, seed: number, scope = "ledger"): Ledger {
   const random = seededRandom(seed);
   const acknowledged = new Set<number>();
   const unanswered = new Set<number>();
@@ -45,7 +49,7 @@ export function keepLedger(client: Client, seed: number): Ledger {
         run: `seed-${seed}`,
         number: (value - writer) / writers + 1,
         flush: value % 2 === 0 ? "now" : "group",
-        points: [{ scope: "ledger", key: `k${value % keys}`, value, quality: "good" }],
+        points: [{ scope, key: `k${value % keys}`, value, quality: "good" }],
       },
       { deadlineMs: 1500 },
     );
@@ -71,6 +75,7 @@ export function keepLedger(client: Client, seed: number): Ledger {
   };
   const done = Promise.all(Array.from({ length: writers }, (_, writer) => run(writer)));
   return {
+    scope,
     acknowledged,
     unanswered,
     async stop() {
@@ -84,15 +89,17 @@ interface HistoryRecord {
   readonly epoch: string;
   readonly sequence: number;
   readonly value: number;
+  /** Written in a life of the store that was given up. */
+  readonly isOrphan: boolean;
 }
 
 /** All records of one key at the centre, in the centre's order. */
-async function historyOf(site: Site, key: string): Promise<HistoryRecord[]> {
+async function historyOf(site: Site, scope: string, key: string): Promise<HistoryRecord[]> {
   const records: HistoryRecord[] = [];
   let after: string | undefined;
   for (;;) {
     const page = (await site.fetchJson(
-      `/api/v1/devices/gw-test/history?scope=ledger&key=${key}&limit=1000${after === undefined ? "" : `&after=${after}`}`,
+      `/api/v1/devices/gw-test/history?scope=${scope}&key=${key}&limit=1000${after === undefined ? "" : `&after=${after}`}`,
     )) as { records: HistoryRecord[]; next?: string };
     records.push(...page.records);
     if (page.next === undefined) return records;
@@ -114,11 +121,22 @@ export async function drained(site: Site): Promise<void> {
   }
 }
 
-/** Holds the ledger against what the centre has. */
+/** What the centre has of a scope, orphans or what counts. */
+export async function countOf(site: Site, scope: string, isOrphan: boolean): Promise<number> {
+  let count = 0;
+  for (let index = 0; index < keys; index += 1) {
+    const records = await historyOf(site, scope, `k${index}`);
+    count += records.filter((record) => record.isOrphan === isOrphan).length;
+  }
+  return count;
+}
+
+/** Holds the ledger against what counts at the centre. */
 export async function compare(site: Site, ledger: Ledger): Promise<void> {
   const seen = new Set<number>();
   for (let index = 0; index < keys; index += 1) {
-    const values = (await historyOf(site, `k${index}`)).map((record) => record.value);
+    const records = await historyOf(site, ledger.scope, `k${index}`);
+    const values = records.filter((record) => !record.isOrphan).map((record) => record.value);
     for (const [at, value] of values.entries()) {
       assert.equal(value % keys, index, "a value under a key it was not written to");
       assert.ok(!seen.has(value), `${value} is at the centre twice`);
