@@ -54,6 +54,7 @@ async function obey(words: readonly string[]): Promise<number> {
 async function run(command: RunCommand): Promise<number> {
   const { paths, config } = readSources(command.sources);
   const names = namesOf(command.parts, config);
+  if (process.stderr.isTTY && command.parts.length === 0) greet(paths, config);
   const service = names.length === 1 ? `plantd-${names[0]}` : "plantd";
   const lines = openLogRoad({ ...road, batchMax: config.logger.batchMax });
   const log = openLog({
@@ -71,6 +72,19 @@ async function run(command: RunCommand): Promise<number> {
   // The road's own client is the first to start and the last to end: it carries the last words.
   const plans = [...planLogRoad(context, names, lines), ...planParts(context, names)];
   return await supervise({ clock, log, notifier, signal }, { plans, stopMs });
+}
+
+/** Tells a person at a terminal what was read, and where to look. */
+function greet(paths: Paths, { http, lines }: Config): void {
+  const count = Object.keys(lines).length;
+  const say = (text: string) => process.stderr.write(`${text}\n`);
+  const from = existsSync(paths.config) ? paths.config : `no file ${paths.config}, defaults`;
+  say(
+    `configuration  ${from}; ${count === 0 ? "no line, so nothing is measured" : `${count} lines`}`,
+  );
+  if (count === 0) say("next           describe a device: docs/how-to/first-device.md");
+  say(`page           http://${http.host}:${http.port}/`);
+  say("look           plant, in another terminal and with the same data folder; Ctrl-C ends");
 }
 
 function readSources(sources: Sources): { paths: Paths; config: Config } {

@@ -44,5 +44,12 @@ export function check<S extends v.GenericSchema>(
 
 function flawOf(issue: v.BaseIssue<unknown>): Flaw {
   const path = (issue.path ?? []).map((item) => item.key as string | number);
-  return { path, message: issue.message };
+  return { path, message: messageOf(issue) };
+}
+
+/** A schema's own words, except where they say nothing of what is wrong. */
+function messageOf({ type, expected, received, message }: v.BaseIssue<unknown>): string {
+  if (received === "undefined" && expected?.startsWith('"') === true) return "it is missing";
+  if (/object$/.test(type) && expected === "Object") return `a group of keys, not ${received}`;
+  return message.replace(/^Invalid type: Expected (\S+) but received /, "a $1, not ");
 }

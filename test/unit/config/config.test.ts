@@ -37,6 +37,15 @@ test("a file nested too deeply is refused like any other error", () => {
   }
 });
 
+test("what is missing, and what is no group, is told as such", () => {
+  const text = "sync: 5\nlines:\n  l: { kind: modbus-rtu, devices: { m: { profile: 3 } } }\n";
+  assert.deepEqual(flawsOf(() => parseConfig(text, { file: "p.yaml" })).sort(), [
+    "p.yaml:1:1 sync: must be a group of keys, not 5",
+    "p.yaml:3:3 lines.l.path: it is missing",
+    "p.yaml:3:42 lines.l.devices.m.profile: must be a string, not 3",
+  ]);
+});
+
 test("flags stand above the environment, the environment above the file", () => {
   const text = "http:\n  port: 1\n  connectionsMax: 5\nstore:\n  flushMaxMs: 7\n";
   const config = parseConfig(text, {
