@@ -1,7 +1,6 @@
 // A running line: polls its devices on schedule, reports what changed, serves people.
 // It must not know what devices speak: its adapter does.
 import { stampNow } from "../../src/util/clock.ts";
-import { asPlantError } from "../../src/util/errors.ts";
 import type { Running } from "../../src/util/running.ts";
 import type { Operation } from "../../src/worker/worker.ts";
 import { startBusOwner } from "./bus-owner.ts";
@@ -10,8 +9,8 @@ import { DeviceDesk } from "./device-desk.ts";
 import type { LineAdapter } from "./device-plan.ts";
 import type { LineDeps, LineOptions, LineParts } from "./line-parts.ts";
 import { operationsOf } from "./operations.ts";
+import { Polling } from "./polling.ts";
 import { startReporter } from "./reporter.ts";
-import { Schedule } from "./schedule.ts";
 
 /** A line at work, and what it offers on the bus. */
 export interface Line extends Running {
@@ -23,36 +22,29 @@ export interface Line extends Running {
   readonly progress: number;
 }
 
-interface Turn {
-  readonly desk: DeviceDesk;
-  readonly group: number;
-}
-
 /** Requests of one line to the store wait in a buffer of this many samples, or two per point. */
 const samplesMax = 10_000;
 const eventsMax = 200;
 const batchMax = 2000;
-/** The loop goes round at least this often, so that its watchdog sees it live. */
-const roundMaxMs = 5000;
 
 /** Starts a line: opens its port, polls, reports. Fails only for defects; a dead port is a state. */
 export function startLine(deps: LineDeps, options: LineOptions, adapter: LineAdapter): Line {
-  const parts = joinParts(deps, options, adapter);
+  const { polling, ...parts } = joinParts(deps, options, adapter);
   const stop = new AbortController();
-  const polling = parts.poll(stop.signal);
-  const ended = Promise.race([polling, parts.bus.ended, parts.reporter.ended]);
+  const polled = polling.run(stop.signal);
+  const ended = Promise.race([polled, parts.bus.ended, parts.reporter.ended]);
   return {
     service: `org.plantd.driver.${options.name}`,
     operations: operationsOf(parts),
     get progress() {
-      return parts.rounds();
+      return polling.rounds;
     },
     ended,
     async [Symbol.asyncDispose]() {
       stop.abort();
-      parts.wake();
+      polling.wake();
       await parts.bus[Symbol.asyncDispose]();
-      await polling;
+      await polled;
       await parts.reporter[Symbol.asyncDispose]();
     },
   };
@@ -65,7 +57,6 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
   const changes = new Changes(config.recordMaxMs);
   const points = adapter.devices.reduce((sum, device) => sum + device.points.length, 0);
   const desks = new Map<string, DeviceDesk>();
-  let waking = new AbortController();
 
   const reporter = startReporter(
     { clock, log: deps.log.within("reporter"), random: deps.random, client: deps.client },
@@ -94,8 +85,7 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
       lateTimeouts: config.lateTimeouts,
       onState: ({ state }) => {
         for (const desk of desks.values()) desk.lineChanged(state === "open");
-        schedule.hasten(clock.monotonicMs(), () => true);
-        waking.abort();
+        polling.hasten(() => true);
       },
       ...(listen === undefined
         ? {}
@@ -112,52 +102,8 @@ function joinParts(deps: LineDeps, options: LineOptions, adapter: LineAdapter) {
     const deskDeps = { clock, stamp, bus, record, event: reporter.event, line: name };
     desks.set(plan.name, new DeviceDesk(deskDeps, plan));
   }
-  const turns = [...desks.values()]
-    .filter((desk) => desk.plan.isEnabled)
-    .flatMap((desk) => desk.plan.groups.map((group, at) => ({ desk, group: at, ...group })));
-  const schedule = new Schedule<Turn>(
-    turns.map((turn) => ({ key: turn, intervalMs: turn.intervalMs })),
-    clock.monotonicMs(),
-  );
-
-  let progress = 0;
-  const wake = () => waking.abort();
-  const hasten = (device: string) => {
-    schedule.hasten(clock.monotonicMs(), ({ desk }) => desk.plan.name === device);
-    wake();
-  };
-  async function poll(signal: AbortSignal): Promise<Error | undefined> {
-    const running = new Set<Promise<void>>();
-    let failure: Error | undefined;
-    while (!signal.aborted && failure === undefined) {
-      progress += 1;
-      for (const turn of bus.state.state === "open" ? schedule.take(clock.monotonicMs()) : []) {
-        const work = turn.desk
-          .poll(turn.group)
-          .then((recovered) => {
-            if (recovered) hasten(turn.desk.plan.name);
-          })
-          .catch((error: unknown) => {
-            failure = asPlantError(error);
-            wake();
-          })
-          .finally(() => {
-            schedule.finish(turn);
-            running.delete(work);
-          });
-        running.add(work);
-      }
-      const nextMs = bus.state.state === "open" ? schedule.nextMs() : undefined;
-      const dueMs = nextMs === undefined ? roundMaxMs : nextMs - clock.monotonicMs();
-      const idleMs = Math.min(dueMs, roundMaxMs);
-      if (waking.signal.aborted) waking = new AbortController();
-      else await clock.sleep(Math.max(idleMs, 1), waking.signal);
-    }
-    await Promise.all(running);
-    return failure;
-  }
-  const overruns = () => schedule.overruns;
-  const rounds = () => progress;
-  const parts = { deps, options, adapter, bus, reporter, desks, record, hasten, overruns };
-  return { ...parts, rounds, poll, wake };
+  const polling = new Polling(clock, desks.values(), () => bus.state.state === "open");
+  const hasten = (device: string) => polling.hasten(({ plan }) => plan.name === device);
+  const overruns = () => polling.overruns;
+  return { deps, options, adapter, bus, reporter, desks, record, hasten, overruns, polling };
 }
