@@ -392,6 +392,18 @@ test("page and API show a gateway's values, with names that are markup as text",
   assert.equal((await ask(web, { path: "/readyz" })).status, 200);
 });
 
+test("pages that watch are limited, and one that leaves makes room", async () => {
+  const { web } = openDesk();
+  const open: Response[] = [];
+  for (let at = 0; at < 32; at += 1) open.push(await ask(web, { path: "/events" }));
+  assert.ok(open.every(({ status }) => status === 200));
+  assert.equal((await ask(web, { path: "/events" })).status, 429);
+  await open[0]?.body?.cancel();
+  const next = await ask(web, { path: "/events" });
+  assert.equal(next.status, 200);
+  for (const { body } of [...open.slice(1), next]) await body?.cancel();
+});
+
 test("the page loads nothing but itself", async () => {
   const { web } = openDesk();
   const answer = await ask(web, { path: "/" });

@@ -203,6 +203,17 @@ test("late records above a cut enter history as orphans and never the latest", (
   assert.equal(bench.state.counters.records_orphaned, 1);
 });
 
+test("a late record above a cut shows nowhere, not even where the newer line says nothing", () => {
+  const { bench, gateway } = openWithGateway();
+  greet(bench, gateway, alone(a));
+  const early = [defineRecord(1, 0, "level"), pointRecord(2, 0, 2), defineRecord(3, 1, "flow")];
+  bench.feed(gateway.batch({ epoch: a }, early));
+  greet(bench, gateway, [...alone(a), { epoch: b, parent: a, cuts: { state: 3 } }]);
+  bench.feed(gateway.batch({ epoch: b }, [pointRecord(4, 0, 40)]));
+  bench.feed(gateway.batch({ epoch: a }, [pointRecord(4, 1, 999)]));
+  assert.deepEqual(latest(bench), { level: 40 });
+});
+
 test("a gateway restored twice from one snapshot: the newest line alone counts", () => {
   const { bench, gateway } = openWithGateway();
   greet(bench, gateway, alone(a));

@@ -425,6 +425,26 @@ test("a connection that served well is missed for a short time only, however oft
   }
 });
 
+test("who is closed while waiting to connect anew connects no more", async () => {
+  await using it = await bus();
+  let connections = 0;
+  const transport = {
+    ...it.wire,
+    connectDealer(options: Parameters<typeof it.wire.connectDealer>[0]) {
+      connections += 1;
+      return it.wire.connectDealer(options);
+    },
+  };
+  const client = await startClient({ ...it.deps, transport }, { endpoint });
+  await it.clock.advance(10);
+  await it.kill();
+  await it.clock.advance(1);
+  await client[Symbol.asyncDispose]();
+  await it.clock.advance(10_000);
+  assert.equal(connections, 1);
+  assert.equal(await client.ended, undefined);
+});
+
 test("what runs on for a lost connection takes room until it ends", async () => {
   await using it = await bus();
   const going = Promise.withResolvers<string>();

@@ -324,6 +324,16 @@ test("acknowledged records go before their age when room runs short, others neve
   assert.equal((await journal.append(request(text()))).first, last + 1);
 });
 
+test("consumers are bounded, and those that are known go on", async () => {
+  using folder = temporaryFolder();
+  await using journal = await openTestJournal(folder.path);
+  await journal.append(request("a"));
+  await Promise.all(Array.from({ length: 64 }, (_, at) => journal.position(`c${at}`)));
+  await assert.rejects(journal.position("one more"), code("LIMIT_REACHED"));
+  await assert.rejects(journal.ack("one more", "log", 1), code("LIMIT_REACHED"));
+  assert.equal(await journal.ack("c63", "log", 1), 1);
+});
+
 test("nothing above the checkpoint goes, whoever acknowledged it", async () => {
   using folder = temporaryFolder();
   const clock = fakeClock();

@@ -281,6 +281,13 @@ test("a written device is polled at once, however seldom its turn comes", async 
   assert.ok(at.points().some(({ key, value }) => key === "level" && value === 77));
 });
 
+test("a device that does not answer one read of a cycle is not asked the others", async () => {
+  await using at = rig(1);
+  at.dead.add(1);
+  await at.clock.pass(900);
+  assert.equal(at.port.written.length, 1);
+});
+
 test("a guarded write is not made when the value is another", async () => {
   await using at = rig(1);
   await at.clock.pass(2000);

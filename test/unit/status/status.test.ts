@@ -11,6 +11,7 @@ import {
   describeValue,
   type StatusDocument,
 } from "../../../src/status/status.ts";
+import { judge } from "../../../src/status/verdict.ts";
 import { PlantError } from "../../../src/util/errors.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 import { type FakeParts, fakeParts, now, stampAt } from "../../fakes/plant-parts.ts";
@@ -274,6 +275,22 @@ test("a backlog that shrinks has an estimate, one that grows has none", () => {
   assert.equal(drain.estimate(5000, 6000), null);
   assert.equal(drain.estimate(null, 7000), null);
   assert.equal(drain.estimate(0, 8000), null);
+});
+
+test("a backlog that drains is nothing to act on, however old", async () => {
+  const parts = fakeParts();
+  const oldest = stampAt(now - 3_600_000);
+  parts.syncStatus.streams.state = { head: 9000, watermark: 5000, waiting: 4000, oldest };
+  const deps = { clock: fakeClock(now), client: parts.bus.client() };
+  const { verdict } = await askStatus(deps, config, { estimate: () => 60_000 });
+  assert.deepEqual([verdict.state, verdict.why], ["ok", []]);
+});
+
+test("little room degrades, next to none is a fault", async () => {
+  const status = await ask(fakeParts());
+  const at = (free: number) =>
+    judge({ ...status, box: { ...status.box, disk: { total: 1000, free } }, local: [] }).state;
+  assert.deepEqual([100, 99, 20, 19].map(at), ["ok", "degraded", "degraded", "fault"]);
 });
 
 test("numbers read as people write them", () => {
