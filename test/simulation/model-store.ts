@@ -147,7 +147,9 @@ export class ModelStore {
     if (name === undefined || sequence > this.head(name)) return;
     const stands = Math.max(sequence, this.data.firsts[name] - 1);
     this.data = { ...this.data, watermarks: { ...this.data.watermarks, [name]: stands } };
-    this.said[name].push({ atMs: nowMs, sequence: stands });
+    // What is taken back was never said: its age begins when it is said again.
+    const said = this.said[name].filter((before) => before.sequence <= stands);
+    this.said[name] = [...said, { atMs: nowMs, sequence: stands }];
     if (isWelcome) this.welcomed[name] = { atMs: nowMs, sequence: stands };
   }
 

@@ -2,7 +2,7 @@
 // centre that are restarted and restored: what the store keeps arrives once and in order.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { playUpstream } from "../../simulation/upstream.ts";
+import { type Flaw, playUpstream, run } from "../../simulation/upstream.ts";
 
 const seeds = 200;
 
@@ -15,3 +15,22 @@ test(`what the store keeps reaches the centre exactly once in order, over ${seed
   }
   assert.ok(records > seeds * 10);
 });
+
+/** Rules broken on purpose, and how long faults must go on until that shows. */
+const flaws: Readonly<Record<Flaw, number>> = {
+  "trim on PUBACK": 150_000,
+  "trim without a young welcome": 150_000,
+  "no gate": 20_000,
+  "no cut": 20_000,
+  "ack before commit": 20_000,
+  "no resend": 20_000,
+  "no new epoch": 150_000,
+  "duplicates applied": 150_000,
+};
+
+for (const [flaw, faultyMs] of Object.entries(flaws) as [Flaw, number][]) {
+  test(`the simulation finds a broken rule: ${flaw}`, () => {
+    const seedsOf = Array.from({ length: 40 }, (_, at) => at + 1);
+    assert.ok(seedsOf.some((seed) => run(seed, { faultyMs, flaw }).length > 0));
+  });
+}
