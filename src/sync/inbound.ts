@@ -9,6 +9,25 @@ const limits = { envelopeBytesMax: 1_048_576, bodyBytesMax: 4_194_304 };
 /** What later versions of this gateway will listen to. */
 const unheard = ["down/desired", "down/cmd", "down/keyset"];
 
+/** Refusals are told this often at most: whoever sends nonsense must not fill the log. */
+const tellEveryMs = 10_000;
+
+/** Counts refusals between two that are told. */
+export class RefusalTally {
+  #count = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
+
+  /** Notes one; returns how many there were since the last that was told, if it is to be told. */
+  note(nowMs: number): number | undefined {
+    this.#count += 1;
+    if (nowMs - this.#toldMs < tellEveryMs) return undefined;
+    const count = this.#count;
+    this.#count = 0;
+    this.#toldMs = nowMs;
+    return count;
+  }
+}
+
 /**
  * A message from the centre to this gateway, or undefined for one it does not listen to.
  * @throws PlantError ENVELOPE_MALFORMED, ENVELOPE_FORGED, MESSAGE_MALFORMED, BATCH_TOO_LARGE.

@@ -20,7 +20,7 @@ import type { Paths } from "../util/paths.ts";
 import type { Random } from "../util/random.ts";
 import { asError, type Running, within } from "../util/running.ts";
 import { type Identity, type Progress, writeProgress } from "./identity.ts";
-import { readMessage } from "./inbound.ts";
+import { RefusalTally, readMessage } from "./inbound.ts";
 import { dueMs, step } from "./protocol.ts";
 import { askPosition, moveStoreWatermark, raiseAlarm, readChanges } from "./store-side.ts";
 import { type BatchToSend, initialState, type SyncEffect, type SyncInput } from "./sync-state.ts";
@@ -86,6 +86,7 @@ export class SyncLink implements Running {
   private readonly reads = new Map<Stream, AbortController>();
   private readonly marks = new Map<Stream, { readonly sequence: number; welcome: boolean }>();
   private readonly work = new Set<Promise<void>>();
+  private readonly refusals = new RefusalTally();
   private readonly failed = Promise.withResolvers<Error>();
   private readonly run: string;
   private readonly ticking: Promise<undefined>;
@@ -174,7 +175,14 @@ export class SyncLink implements Running {
       const { code, message } = asPlantError(error);
       if (code === "INTERNAL") throw error;
       this.options.counters.refused += 1;
-      this.log.warn("a message from the centre is refused", { code, topic, reason: message });
+      const count = this.refusals.note(this.deps.clock.monotonicMs());
+      if (count === undefined) return;
+      this.log.warn("a message from the centre is refused", {
+        code,
+        topic,
+        reason: message,
+        ...(count > 1 ? { count } : {}),
+      });
     }
   }
 
