@@ -27,6 +27,8 @@ export interface CliIo {
   exists(path: string): boolean;
   /** The whole of a text file. @throws the error of the file system. */
   readFile(path: string): string;
+  /** Names of the device profiles for a kind of line. */
+  profileNames(kind: string): Promise<readonly string[]>;
   /** All of standard input. */
   readStdin(): Promise<string>;
   /** Asks on the terminal without echo; undefined when there is no terminal. */

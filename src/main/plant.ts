@@ -65,6 +65,10 @@ const io: CliIo = {
   signal: stop.signal,
   exists: existsSync,
   readFile: (path) => readFileSync(path, "utf8"),
+  async profileNames(kind) {
+    if (kind !== "serial") return (await import("../../drivers/modbus/modbus.ts")).profileNames();
+    return (await import("../../drivers/serial/serial.ts")).serialProfileNames();
+  },
   readStdin: () => text(process.stdin),
   askSecret,
   async connect(endpoint) {

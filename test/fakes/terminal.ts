@@ -55,6 +55,7 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
         if (text === undefined) throw Object.assign(new Error(path), { code: "ENOENT" });
         return text;
       },
+      profileNames: async () => ["eastron-sdm630", "em340"],
       readStdin: async () => options.stdin ?? "",
       askSecret: async () => options.secrets?.shift(),
     },

@@ -281,6 +281,17 @@ const rows: Readonly<Record<string, Row>> = {
     exit: 9,
     err: /CONFIG_UNREADABLE/,
   },
+  "config check finds a profile nobody has": {
+    words: ["config", "check", "/c.yaml"],
+    options: {
+      files: {
+        "/c.yaml":
+          "lines: { l: { kind: modbus-tcp, host: h, devices: { m: { profile: em34 } } } }\n",
+      },
+    },
+    exit: 9,
+    out: /lines\.l\.devices\.m\.profile: there is no profile em34 for modbus-tcp; .*em340/,
+  },
   "config check finds every flaw": {
     words: ["config", "check", "/c.yaml"],
     options: { files: { "/c.yaml": "http:\n  prot: 1\n  port: 70000\n" } },
