@@ -8,6 +8,8 @@ export interface FakeTerminal {
   readonly io: CliIo;
   /** All of standard output and standard error so far. */
   readonly printed: { out: string; err: string };
+  /** Addresses of the broker that were connected to. */
+  readonly endpoints: readonly string[];
   /** Interrupts, as Ctrl-C does. */
   interrupt(): void;
 }
@@ -21,10 +23,13 @@ export interface TerminalOptions {
   /** Answers to questions without echo; none when there is no terminal to ask. */
   readonly secrets?: string[];
   readonly isTerminal?: boolean;
+  /** The broker has no socket on this machine. */
+  readonly isRemote?: boolean;
 }
 
 export function fakeTerminal(options: TerminalOptions): FakeTerminal {
   const printed = { out: "", err: "" };
+  const endpoints: string[] = [];
   const stop = new AbortController();
   const { files = {}, isTerminal = false, client } = options;
   const stream = (name: "out" | "err") => ({
@@ -36,6 +41,7 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
   });
   return {
     printed,
+    endpoints,
     interrupt: () => stop.abort(),
     io: {
       stdout: stream("out"),
@@ -45,11 +51,13 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
       version: "9.9.9",
       signal: stop.signal,
       timeZone: "UTC",
-      async connect() {
+      async connect(endpoint) {
+        endpoints.push(endpoint);
         if (client === undefined) throw new Error("no client in this test");
         return client;
       },
-      exists: (path) => path in files || (path.endsWith(".sock") && client !== undefined),
+      exists: (path) =>
+        path in files || (path.endsWith(".sock") && client !== undefined && !options.isRemote),
       readFile(path) {
         const text = files[path];
         if (text === undefined) throw Object.assign(new Error(path), { code: "ENOENT" });

@@ -546,3 +546,22 @@ test("the reference names every command once, and no secret on a command line", 
   assert.ok(names.length >= 20);
   assert.ok(!/--pass(word|phrase) /.test(text));
 });
+
+test("the broker is the one of the flag, else the local one, else that of the environment", async () => {
+  const env = { PLANTD_BROKER_ENDPOINT: "tcp://far:9797" };
+  const reach = async (words: readonly string[], isRemote: boolean) => {
+    const client = fakeParts().bus.client();
+    const terminal = fakeTerminal({ clock: fakeClock(now), client, env, isRemote });
+    await runCli(words, terminal.io);
+    return terminal.endpoints.join();
+  };
+  assert.equal(await reach(["--endpoint", "tcp://near:1", "echo"], false), "tcp://near:1");
+  assert.match(await reach(["echo"], false), /^ipc:.*\.sock$/);
+  assert.equal(await reach(["echo"], true), "tcp://far:9797");
+});
+
+test("words after -- are no flags", async () => {
+  const { out, err } = await plant(["set", "--", "nobody/x", "--json"]);
+  assert.equal(out, "");
+  assert.match(err, /DEVICE_UNKNOWN/);
+});
