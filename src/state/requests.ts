@@ -19,6 +19,8 @@ export const limits = {
   linesPerCall: 5000,
   lineBytes: 8192,
   listMax: 1000,
+  /** Bytes of the values in one answer or part of one, beyond which it ends. */
+  answerValueBytes: 4_194_304,
   changesMax: 10_000,
   changesBytes: 4_194_304,
   waitMs: 30_000,
@@ -116,6 +118,13 @@ export function countOf(limit: string, asked: number | undefined, most: number):
   if (asked === undefined) return most;
   bound(limit, asked, most);
   return Math.max(1, asked);
+}
+
+/** About the bytes of a value as JSON, never less than half of them. */
+export function weightOf(value: unknown): number {
+  if (typeof value === "string") return Math.min(limits.valueBytes, 3 * value.length);
+  if (typeof value !== "object" || value === null) return 8;
+  return Buffer.byteLength(JSON.stringify(value));
 }
 
 const controls = /\p{Cc}/u;

@@ -9,7 +9,16 @@ import { createBackup, listBackups } from "./backup.ts";
 import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
 import { plantdOperations } from "./plantd.ts";
 import type { Place, Point } from "./points.ts";
-import { bound, boundChanges, checkJson, checkPoint, countOf, limits, shapes } from "./requests.ts";
+import {
+  bound,
+  boundChanges,
+  checkJson,
+  checkPoint,
+  countOf,
+  limits,
+  shapes,
+  weightOf,
+} from "./requests.ts";
 
 export type { StateConfig, StateDeps } from "./core.ts";
 export type { Point, PointType, Quality } from "./points.ts";
@@ -128,15 +137,17 @@ function list(core: StateCore, args: unknown): unknown {
   const { scope, prefix = "", after, limit } = check(shapes.list, args ?? {});
   const most = countOf("list limit", limit, limits.listMax);
   const points: Point[] = [];
+  let weight = 0;
   const place = after === undefined ? undefined : placeOf(after);
   for (const point of core.points.list(place, scope)) {
     // A prefix is of the key within one scope, of the scope otherwise.
     const text = scope === undefined ? point.scope : point.key;
     if (!text.startsWith(prefix)) continue;
     points.push(point);
-    if (points.length > most) break;
+    weight += weightOf(point.value);
+    if (points.length > most || (weight > limits.answerValueBytes && points.length > 1)) break;
   }
-  if (points.length <= most) return { points };
+  if (points.length <= most && weight <= limits.answerValueBytes) return { points };
   points.pop();
   const last = points.at(-1);
   const next = JSON.stringify([last?.scope, last?.key]);

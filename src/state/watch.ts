@@ -3,7 +3,7 @@
 import type { Clock } from "../util/clock.ts";
 import type { WorkerRequest } from "../worker/worker.ts";
 import type { Point } from "./points.ts";
-import { bound, limits } from "./requests.ts";
+import { bound, limits, weightOf } from "./requests.ts";
 
 interface Watcher {
   readonly wanted: ReadonlySet<string> | undefined;
@@ -68,9 +68,7 @@ export class Watchers {
         const points = [...changed.values()];
         changed.clear();
         const reached = head();
-        for (let at = 0; at < points.length; at += pointsPerPart) {
-          await request.partial({ points: points.slice(at, at + pointsPerPart) });
-        }
+        for (const part of partsOf(points)) await request.partial({ points: part });
         position = reached;
       }
     } finally {
@@ -79,6 +77,20 @@ export class Watchers {
       await timed;
     }
     return changed.size === 0 ? head() : position;
+  }
+}
+
+/** Parts of few enough points, and of values short enough, for one message each. */
+function* partsOf(points: readonly Point[]): Iterable<readonly Point[]> {
+  let from = 0;
+  let weight = 0;
+  for (const [at, { value }] of points.entries()) {
+    weight += weightOf(value);
+    const isFull = at + 1 - from >= pointsPerPart || weight > limits.answerValueBytes;
+    if (!isFull && at + 1 < points.length) continue;
+    yield points.slice(from, at + 1);
+    from = at + 1;
+    weight = 0;
   }
 }
 

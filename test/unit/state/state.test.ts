@@ -243,6 +243,34 @@ test("a list comes in pages, by scope and key, with nothing left out", async () 
   await assert.rejects(store.call("list", { after: "!" }), code("REQUEST_MALFORMED"));
 });
 
+test("long values end a page, and a part of a watch, before a message is too large", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path);
+  const keys = Array.from({ length: 200 }, (_, at) => `k${String(at).padStart(3, "0")}`);
+  const value = { text: "x".repeat(60_000) };
+  await store.call("set-many", many(1, [point("a", 1), ...keys.map((key) => point(key, value))]));
+  const bytesMax = 8_388_608;
+  const found: string[] = [];
+  let after: string | undefined;
+  do {
+    const page = await store.call("list", after === undefined ? {} : { after });
+    assert.ok(JSON.stringify(page).length < bytesMax);
+    found.push(...page.points.map((one: { key: string }) => one.key));
+    after = page.next;
+  } while (after !== undefined);
+  assert.deepEqual(found, ["a", ...keys]);
+  const told: string[] = [];
+  const leave = new AbortController();
+  const partial = async (data: unknown) => {
+    const { points } = data as { points: { key: string }[] };
+    assert.ok(JSON.stringify(data).length < bytesMax);
+    told.push(...points.map(({ key }) => key));
+    if (told.length === keys.length) leave.abort();
+  };
+  await store.call("watch", { after: 2 }, { partial, signal: leave.signal });
+  assert.deepEqual(told.toSorted(), keys);
+});
+
 test("a watch tells what changed since a revision, then what changes, and ends", async () => {
   using folder = temporaryFolder();
   await using store = await openTestStore(folder.path);
