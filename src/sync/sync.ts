@@ -25,8 +25,8 @@ export interface SyncDeps extends LinkDeps {
   readonly serial?: string;
 }
 
-/** Longest wait of `status` for the store. */
-const statusMs = 2000;
+/** Longest wait of `status` for the store: less than who asks for the status waits. */
+const statusMs = 800;
 
 /** Sync at work, and what it offers on the bus. */
 export interface Sync extends Running {
