@@ -35,7 +35,8 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     return await runCommand(parsed, io);
   } catch (thrown) {
     const error = asPlantError(io.signal.aborted ? new PlantError("CANCELLED") : thrown);
-    plain.error(error);
+    // Who pressed Ctrl-C knows; a reader of documents may not.
+    if (json || !io.signal.aborted) plain.error(error);
     return error.exit;
   }
 }
