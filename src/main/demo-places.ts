@@ -31,12 +31,23 @@ export function claimPlaces(wanted: string): Places {
     if (isInUse(folder)) continue;
     const holds = existsSync(folder) ? readdirSync(folder) : [];
     if (holds.length > 0 && !holds.includes(mark)) throw new PlantError("DEMO_FOLDER", { folder });
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    writeFileSync(join(folder, mark), `${process.pid}\n`);
+    take(folder);
     return placesIn(folder);
   }
   throw new PlantError("LIMIT_REACHED", { limit: "the number of demos", max: copiesMax });
+}
+
+/** Makes the folder anew. @throws PlantError USAGE where nothing can be written. */
+function take(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    writeFileSync(join(folder, mark), `${process.pid}\n`);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    const message = `nothing can be written to ${folder} (${reason}); name another with --folder`;
+    throw new PlantError("USAGE", { message }, { cause: error });
+  }
 }
 
 function isInUse(folder: string): boolean {
