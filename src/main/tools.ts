@@ -24,9 +24,9 @@ export const tools = {
   mbpoll: { name: "mbpoll", debian: "mbpoll" },
   pymodbus: {
     name: "python3-pymodbus",
-    debian: "python3-pymodbus python3-serial",
+    debian: "python3-pymodbus python3-serial python3-serial-asyncio",
     at: "/usr/bin/python3",
-    probe: ["-c", "import pymodbus, serial"],
+    probe: ["-c", "from pymodbus.server.async_io import ModbusSerialServer"],
   },
   systemd: { name: "systemd-analyze", debian: "systemd" },
   compiler: { name: "gcc", debian: "gcc libc6-dev" },
