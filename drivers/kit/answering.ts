@@ -90,13 +90,18 @@ function consider(answering: Answering, before: Reading, nowMs: number): Seen {
     echoes: before.echoes && !isSilentAgain,
     firstMs: before.firstMs ?? nowMs,
   };
+  const behind = considerBehind(answering, reading, nowMs);
+  if (behind !== undefined) return behind;
   const verdict = exchange.judge(reading.received);
-  if (verdict.is === "answer") return { is: "ends", verdict, reading };
   if (verdict.is === "more") return { is: "more", reading };
   if (verdict.is === "exception") {
     const isAmbiguous = late?.isAmbiguous(exchange.signature, nowMs) ?? false;
     const fault = { is: "wrong", fault: "ambiguous" } as const;
-    return { is: "ends", verdict: isAmbiguous ? fault : verdict, reading };
+    const ended = { ...reading, received: new Uint8Array(0) };
+    return { is: "ends", verdict: isAmbiguous ? fault : verdict, reading: ended };
+  }
+  if (verdict.is === "answer") {
+    return { is: "ends", verdict, reading: { ...reading, received: new Uint8Array(0) } };
   }
   const claim = late?.claim(reading.received, nowMs) ?? { is: "unknown" as const };
   if (claim.is === "late") {
@@ -108,6 +113,25 @@ function consider(answering: Answering, before: Reading, nowMs: number): Seen {
   if (found === "more") return { is: "more", reading };
   if (found !== undefined && found !== reading) return { is: "echo", reading: found };
   return { is: "ends", verdict, reading };
+}
+
+/**
+ * One lump may hold the answer and behind it a late one of an earlier request. The late one is
+ * dropped; judged from the front, the answer would be taken for a late one of long ago.
+ */
+function considerBehind(answering: Answering, reading: Reading, nowMs: number): Seen | undefined {
+  const { exchange, late } = answering;
+  const { received } = reading;
+  const { answerBytes } = exchange.signature;
+  if (answerBytes === 0 || received.length <= answerBytes || late === undefined) return undefined;
+  const first = received.subarray(0, answerBytes);
+  if (exchange.judge(first).is !== "answer") return undefined;
+  const rest = received.subarray(answerBytes);
+  const claim = late.claim(rest, nowMs);
+  if (claim.is === "more") return { is: "more", reading };
+  if (claim.is === "unknown") return undefined;
+  const left = Buffer.concat([first, rest.subarray(claim.usedBytes)]);
+  return { is: "late", reading: { ...reading, received: left } };
 }
 
 /**

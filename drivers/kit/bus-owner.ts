@@ -3,10 +3,10 @@
 import { backoffMs } from "../../src/util/backoff.ts";
 import type { Code } from "../../src/util/catalogue.ts";
 import { type Clock, type ClockSync, stampNow } from "../../src/util/clock.ts";
-import { asPlantError, type PlantError } from "../../src/util/errors.ts";
+import { asPlantError, PlantError } from "../../src/util/errors.ts";
 import type { Log } from "../../src/util/log.ts";
 import type { Random } from "../../src/util/random.ts";
-import type { Running } from "../../src/util/running.ts";
+import { type Running, within } from "../../src/util/running.ts";
 import { type Answering, answerEnds, type Reading, startReading } from "./answering.ts";
 import type { LineTiming } from "./device-plan.ts";
 import type { Exchange, Outcome } from "./exchange.ts";
@@ -59,6 +59,8 @@ interface Item {
 const reopenRange = { baseMs: 200, ceilingMs: 2000 };
 /** Bytes kept while nobody asked for any. */
 const unaskedMax = 4096;
+/** Longest a port may take to take bytes, drop them or close, beside the time on the wire. */
+const portMs = 5000;
 /** Least silence after a request that was not answered validly. */
 const quietLeastMs = 10;
 
@@ -143,7 +145,7 @@ class Owner {
         const opened = await this.#open();
         if (opened) {
           await this.#serve();
-          await port.close();
+          await within(this.#deps.clock, portMs, port.close());
           if (this.#isStale()) continue;
           // A peer that takes the connection and drops it again is no reason to hurry.
           if (this.#isHeard) attempt = 0;
@@ -154,7 +156,7 @@ class Owner {
         attempt += 1;
       }
     } finally {
-      await port.close();
+      await within(this.#deps.clock, portMs, port.close());
       this.#refuseAll("CANCELLED");
     }
   }
@@ -302,7 +304,7 @@ class Owner {
     const { port, timing, turnaroundMs } = this.#options;
     await this.#pauseUntil(this.#lastEndMs + timing.silenceMs + turnaroundMs);
     this.#hearUnasked();
-    await port.dropInput();
+    await this.#limited(port.dropInput());
     this.#received = new Uint8Array(0);
     if (this.#lost !== undefined) return { is: "unsent", code: "PORT_UNUSABLE" };
     if ((exchange.deadlineMs ?? Infinity) <= this.#nowMs()) {
@@ -310,13 +312,14 @@ class Owner {
     }
     const sentMs = this.#nowMs();
     try {
-      await port.write(exchange.frame);
+      await this.#limited(port.write(exchange.frame), exchange.frame.length * timing.characterMs);
     } catch (error) {
       const failure = asPlantError(error);
       if (failure.code !== "PORT_UNUSABLE") throw failure;
       this.#lost = failure;
       return { is: "lost", code: "PORT_UNUSABLE" };
     }
+    if (this.#lost !== undefined) return { is: "lost", code: "PORT_UNUSABLE" };
     const outMs = sentMs + exchange.frame.length * timing.characterMs;
     if (exchange.isUnanswered === true) {
       await this.#pauseUntil(outMs);
@@ -324,6 +327,16 @@ class Owner {
       return { is: "ok", value: undefined, at, tookMs: 0 };
     }
     return await this.#awaitAnswer(exchange, outMs);
+  }
+
+  /** Waits for the port; one that does not come back to us counts as lost. */
+  async #limited(work: Promise<void>, wireMs = 0): Promise<void> {
+    const done = work.then(() => true);
+    if ((await within(this.#deps.clock, portMs + wireMs, done)) === true) return;
+    this.#lost ??= new PlantError("PORT_UNUSABLE", {
+      port: this.#options.port.name,
+      reason: "it takes no bytes",
+    });
   }
 
   async #awaitAnswer(exchange: Exchange<unknown>, outMs: number): Promise<Outcome<unknown>> {
@@ -370,8 +383,6 @@ class Owner {
     const at = stampNow(clock, boot, clockSync());
     if (verdict.is === "answer" || verdict.is === "exception") {
       this.#noteHeard();
-      // What was an answer must not be looked at again as a late one.
-      this.#received = new Uint8Array(0);
       this.#figures.answered(nowMs, Math.max(0, times.firstMs - times.outMs));
       this.#late.noteSlow(tookMs, nowMs);
       if (verdict.is === "answer") return { is: "ok", value: verdict.value, at, tookMs };

@@ -20,6 +20,8 @@ export interface FakePort extends Port {
   plug(): void;
   /** Bytes that nobody asked for. */
   inject(bytes: Uint8Array): void;
+  /** From here on a write never comes back, until the port is opened anew. */
+  stall(): void;
 }
 
 export interface FakePortOptions {
@@ -35,6 +37,7 @@ export function fakePort(options: FakePortOptions): FakePort {
   let events: PortEvents | undefined;
   let isPlugged = true;
   let opens = 0;
+  let isStalled = false;
   const written: FakePort["written"] = [];
   const error = (reason: string) => new PlantError("PORT_UNUSABLE", { port: "fake", reason });
   const deliver = async ({ afterMs, bytes }: Piece, to: PortEvents) => {
@@ -53,8 +56,10 @@ export function fakePort(options: FakePortOptions): FakePort {
       opens += 1;
       if (!isPlugged) throw error("there is no such device file");
       events = wanted;
+      isStalled = false;
     },
     async write(data) {
+      if (isStalled) return new Promise(() => {});
       if (events === undefined) throw error("it is not open");
       const to = events;
       const atMs = clock.monotonicMs();
@@ -75,5 +80,8 @@ export function fakePort(options: FakePortOptions): FakePort {
       isPlugged = true;
     },
     inject: (bytes) => events?.bytes(bytes),
+    stall() {
+      isStalled = true;
+    },
   };
 }

@@ -233,6 +233,27 @@ test("a late answer between request and answer of another is dropped, and both a
   assert.equal(line.owner.report().counters.late, 1);
 });
 
+test("an answer with a late one of another behind it in one lump stays the answer", async () => {
+  const frames: Uint8Array[] = [];
+  await using line = await rig((frame) => {
+    frames.push(right(frame));
+    const [, second = frame] = frames;
+    if (frames.length <= 2) return []; // long ago to unit 1, and shortly before to unit 2
+    if (frames.length > 3) return [after(5, right(frame))];
+    return [after(20, Buffer.concat([right(frame), second]))];
+  });
+  assert.equal((await line.clock.run(line.ask({ unit: 1, address: 100 }))).is, "timeout");
+  await line.clock.pass(20_000);
+  assert.equal((await line.clock.run(line.ask({ unit: 2, address: 200 }))).is, "timeout");
+  const outcome = await line.clock.run(line.ask({ unit: 1, address: 300 }));
+  assert.deepEqual(outcome.is === "ok" && outcome.value, expected({ unit: 1, address: 300 }));
+  assert.equal(line.owner.report().counters.late, 1);
+  // Nobody is taken for slow because of it: the next one alike goes out at once.
+  const fromMs = line.clock.monotonicMs();
+  assert.equal((await line.clock.run(line.ask({ unit: 1, address: 301 }))).is, "ok");
+  assert.ok(line.clock.monotonicMs() - fromMs < timeoutMs);
+});
+
 test("an exception that may be a late one is not taken for an answer", async () => {
   const refusal = (frame: Uint8Array) =>
     frameRtu(frame[0] ?? 0, Uint8Array.of((frame[1] ?? 0) | 0x80, 2));
@@ -328,6 +349,15 @@ test("a peer that takes the connection and drops it is asked seldom, and told of
   await line.clock.pass(3000);
   assert.equal((await line.clock.run(line.ask({}))).is, "ok");
   assert.deepEqual(messages().slice(2), ["line is open"]);
+});
+
+test("a port that takes no bytes for ever is opened anew", async () => {
+  await using line = await rig((frame) => [after(5, right(frame))]);
+  line.port.stall();
+  assert.deepEqual(await line.clock.run(line.ask({})), { is: "lost", code: "PORT_UNUSABLE" });
+  await line.clock.pass(5000);
+  assert.equal((await line.clock.run(line.ask({}))).is, "ok");
+  assert.deepEqual(line.states, ["open", "failed", "open"]);
 });
 
 test("a connection on which nothing is answered is made anew", async () => {
