@@ -95,7 +95,12 @@ async function runCompiledUnits(): Promise<void> {
 
 /** Every system test, a process per file, with the runner's own report and summary. */
 async function runSystemTests(files: readonly string[]): Promise<void> {
-  const stream = run({ files: [...files], concurrency: 2, timeout: fileTimeoutMs });
+  const stream = run({
+    files: [...files],
+    concurrency: 2,
+    timeout: fileTimeoutMs,
+    execArgv: ["--test-force-exit"], // a test that ran out of time may have left handles open
+  });
   stream.on("test:summary", ({ file, counts }) => {
     if (file !== undefined) return;
     total.passed += counts.passed;

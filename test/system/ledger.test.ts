@@ -4,14 +4,31 @@ import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { startSimulator } from "../../drivers/simulator/simulator.ts";
+import { parseConfig } from "../../src/config/config.ts";
 import { systemClock } from "../../src/util/clock.ts";
+import { silentLog } from "../fakes/field-line.ts";
 import { compare, countOf, drained, keepLedger, killRounds } from "./ledger.ts";
 import { eventually, startSite } from "./site.ts";
 
 test("kill -9 of each process in turn loses nothing and doubles nothing", async (t) => {
   const seed = 1 + (Math.floor(systemClock.wallMs()) % 1_000_000);
   t.diagnostic(`seed ${seed}`);
-  await using site = await startSite();
+  const device = { profile: "plantd-demo-pump", unit: 1 };
+  const line = { kind: "modbus-tcp", host: "127.0.0.1", port: 0, devices: { "pump-1": device } };
+  const lineOf = (port: number) =>
+    parseConfig(JSON.stringify({ lines: { lan: { ...line, port } } }), {});
+  const { lan } = lineOf(0).lines;
+  assert.ok(lan);
+  await using pump = await startSimulator(
+    { clock: systemClock, log: silentLog },
+    { name: "lan", config: lan },
+  );
+  const port = Number(pump.endpoint.split(":").at(-1));
+  await using site = await startSite({
+    config: JSON.stringify({ lines: { lan: { ...line, port } } }),
+    lines: ["lan"],
+  });
   const ledger = await killRounds(site, 20, seed);
   assert.ok(ledger.acknowledged.size > 200, `only ${ledger.acknowledged.size} acknowledged`);
   t.diagnostic(`${ledger.acknowledged.size} acknowledged, ${ledger.unanswered.size} unanswered`);

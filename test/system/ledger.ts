@@ -157,7 +157,7 @@ export async function killRounds(site: Site, rounds: number, seed: number): Prom
   const client = await site.client();
   const ledger = keepLedger(client, seed);
   const random = seededRandom(seed + 1);
-  const victims = site.names.filter((name) => name !== "mosquitto");
+  const victims = site.names;
   for (let round = 0; round < rounds; round += 1) {
     await systemClock.sleep(200 + random.unit() * 800);
     await site.kill(victims[round % victims.length] ?? "store");
