@@ -91,7 +91,7 @@ const enrolledShape = v.looseObject({
   fingerprint: v.optional(v.string()),
 });
 
-/** Enrols at a centre with a one-time code. */
+/** Enrols at a centre with a one-time code; sync gives up an identity only with `--yes`. */
 export async function runEnroll(invocation: Invocation): Promise<number> {
   const { io, out, args, flags } = invocation;
   const [url = "", given = ""] = args;
@@ -105,7 +105,8 @@ export async function runEnroll(invocation: Invocation): Promise<number> {
   if (code === "") throw new PlantError("USAGE", { message: "the code is empty" });
   out.talk(`asking ${url} …`);
   const deadlineMs = Math.max(enrolMs, flags.timeoutMs);
-  const data = await ask(invocation, "enroll", { url, code }, deadlineMs);
+  const request = { url, code, ...(flags.yes ? { replace: true } : {}) };
+  const data = await ask(invocation, "enroll", request, deadlineMs);
   const enrolled = check(enrolledShape, data, "REMOTE_SHAPE");
   out.result({ schema: "plant.enrolled/1", ...enrolled }, () => {
     const { device, centre, fingerprint } = enrolled;

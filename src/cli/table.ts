@@ -150,7 +150,9 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     usage: "enroll <url> <code>",
-    words: "enrol this gateway at a centre; CODE may be - to come from standard input",
+    words:
+      "enrol this gateway at a centre; CODE may be - to come from standard input; " +
+      "a gateway that is enrolled already needs --yes",
     calls: [`${sync} enroll`],
     examples: [
       "plant enroll https://hub.example ABCD-…",

@@ -41,6 +41,8 @@ export interface Sync extends Running {
 const enrolArguments = v.strictObject({
   url: v.pipe(v.string(), v.regex(/^https?:\/\//, "an http or https address"), v.maxLength(1024)),
   code: v.pipe(v.string(), v.maxLength(200)),
+  /** Gives up the identity the gateway has. */
+  replace: v.optional(v.boolean(), false),
 });
 const noArguments = v.optional(v.nullable(v.object({})));
 
@@ -124,8 +126,14 @@ class SyncService implements Sync {
     });
   }
 
+  /** @throws PlantError NEEDS_CONSENT for a gateway that has an identity, unless told to replace. */
   private async enroll(args: v.InferOutput<typeof enrolArguments>) {
     if (this.isEnrolling) throw new PlantError("LIMIT_REACHED", { limit: "enrolments", max: 1 });
+    if (this.identity !== undefined && !args.replace) {
+      const { device, centre, url } = this.identity.facts;
+      const what = `Giving up the identity ${device} at ${url} (centre ${centre}, code not used)`;
+      throw new PlantError("NEEDS_CONSENT", { what, device, centre, url });
+    }
     this.isEnrolling = true;
     try {
       const { paths, random, version, boot, log } = this.deps;

@@ -170,6 +170,15 @@ test("an enrolled gateway brings what waited, and its key is for its owner alone
   });
 });
 
+test("an enrolled gateway keeps its identity, and its code, unless told to replace it", async () => {
+  const { code } = await createDeviceCode(site, central.url, "gw-other");
+  await assert.rejects(ask("enroll", { url: central.url, code }), {
+    code: "NEEDS_CONSENT",
+    message: /gw-1 at http/,
+  });
+  assert.equal((await ask("status", {})).device, "gw-1");
+});
+
 test("what was written while the broker was dead arrives after its return", async () => {
   await endChild(broker);
   await write(301, 500);
@@ -201,4 +210,12 @@ test("a pause lets the backlog grow, and its end drains it", async () => {
   assert.ok(streams.state.waiting > 0);
   await ask("resume", {});
   await untilArrived(800);
+});
+
+test("a gateway told to replace its identity is the other device from then on", async () => {
+  const { code } = await createDeviceCode(site, central.url, "gw-next");
+  const answer = await ask("enroll", { url: central.url, code, replace: true });
+  assert.equal(answer.device, "gw-next");
+  await until("the link is up again", async () => (await ask("status", {})).link === "up");
+  assert.equal((await ask("status", {})).device, "gw-next");
 });

@@ -211,6 +211,20 @@ const rows: Readonly<Record<string, Row>> = {
     options: { stdin: "WXYZ\n" },
     call: ["enroll", { url: "https://hub.example", code: "WXYZ" }],
   },
+  "enroll again wants consent, and says what is given up": {
+    words: ["enroll", "https://h", "ABCD"],
+    given: ({ sync }) => {
+      sync.enroll = () => {
+        throw new PlantError("NEEDS_CONSENT", { what: "Giving up the identity gw-0417" });
+      };
+    },
+    exit: 12,
+    err: /identity gw-0417 needs a confirmation[\s\S]*--yes/,
+  },
+  "enroll again with consent": {
+    words: ["enroll", "https://h", "ABCD", "--yes"],
+    call: ["enroll", { url: "https://h", code: "ABCD", replace: true }],
+  },
   "enroll at no address": { words: ["enroll", "hub", "ABCD"], exit: 2, err: /not an address/ },
   "enroll without a code": { words: ["enroll", "https://h", "-"], exit: 2, err: /empty/ },
   "enroll refused": {
