@@ -1,7 +1,7 @@
 // The configuration of a stock mosquitto in front of the centre: mutual TLS, and topics by name.
 // It must not know what travels on the topics.
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { makeFolder } from "../util/folder.ts";
 import { writePrivately } from "./private-files.ts";
 
 /** Where mosquitto listens and what it may use. Paths are absolute. */
@@ -113,7 +113,7 @@ export function placeMosquitto(
   files: MosquittoFiles,
 ): string {
   const data = join(folder, "data");
-  mkdirSync(data, { recursive: true, mode: 0o700 });
+  makeFolder(data, 0o700);
   const user = placement.user ?? (process.getuid?.() === 0 ? "root" : undefined);
   const config = mosquittoConfig({
     port: placement.port,

@@ -4,17 +4,17 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
+import { makeFolder } from "../util/folder.ts";
 
 /** Writes a file with mode 0600: beside its place, flushed, then renamed over it. */
 export function writePrivately(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path), 0o700);
   const beside = `${path}.new`;
   const file = openSync(beside, "w", 0o600);
   try {

@@ -1,19 +1,11 @@
 // The only importer of lmdb: one environment, named tables of bytes, one durable commit at a time.
 // It must not know what is stored.
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-} from "node:fs";
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
 import { PlantError } from "../util/errors.ts";
+import { makeFolder } from "../util/folder.ts";
 import { flawOfDataFile } from "./data-file.ts";
 
 /** One row of a table. */
@@ -98,7 +90,7 @@ const measureEvery = 64;
  */
 export async function openDisk(options: DiskOptions): Promise<Disk> {
   const { folder, roomBytes } = options;
-  makeFolder(folder);
+  makeStoreFolder(folder);
   const lock = await lockFolder(folder);
   try {
     const flaw = flawOfDataFile(join(folder, dataFile));
@@ -110,9 +102,9 @@ export async function openDisk(options: DiskOptions): Promise<Disk> {
   }
 }
 
-function makeFolder(folder: string): void {
+function makeStoreFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
   } catch (error) {
     throw asOpenError(error, folder);
   }
@@ -275,7 +267,7 @@ class LmdbDisk implements Disk {
   async backup(path: string): Promise<number> {
     const copying = `${path}.copy`;
     rmSync(copying, { recursive: true, force: true });
-    mkdirSync(copying, { recursive: true, mode: 0o700 });
+    makeFolder(copying, 0o700);
     try {
       await this.#root.backup(copying, true);
       const copy = join(copying, dataFile);

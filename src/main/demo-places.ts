@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { PlantError } from "../util/errors.ts";
+import { makeFolder } from "../util/folder.ts";
 
 /** The folders of one running demo. */
 export interface Places {
@@ -41,7 +42,7 @@ export function claimPlaces(wanted: string): Places {
 function take(folder: string): void {
   try {
     rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
     writeFileSync(join(folder, mark), `${process.pid}\n`);
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { inspectDatabase, type Journal } from "../journal/journal.ts";
 import { type Clock, isoTime } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
+import { makeFolder } from "../util/folder.ts";
 import type { Random } from "../util/random.ts";
 import { sealFile, unsealFile } from "../util/seal.ts";
 
@@ -62,7 +63,7 @@ export async function createBackup(
 
 /** Backups, newest first. */
 export function listBackups(folder: string): BackupFile[] {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   return readdirSync(folder)
     .filter((name) => name.endsWith(ending))
     .map((name) => {
@@ -84,7 +85,7 @@ export async function openBackup(
   passphrase: string,
 ): Promise<{ file: string; remove: () => void }> {
   const { folder, roomBytes } = place;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   const trial = join(folder, ".restore");
   const remove = () => rmSync(trial, { recursive: true, force: true });
   remove();

@@ -1,6 +1,6 @@
 // The identity of the gateway on disk: its key, and what the centre gave it at enrolment.
 // It must not know how enrolment is asked for.
-import { chmodSync, mkdirSync, readFileSync } from "node:fs";
+import { chmodSync, readFileSync } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { bytesOf, type EnrolmentAnswer, type KeySet, openKeySet } from "../access/access.ts";
@@ -13,6 +13,7 @@ import {
   signingKeyFromPem,
 } from "../util/ed25519.ts";
 import { PlantError } from "../util/errors.ts";
+import { makeFolder } from "../util/folder.ts";
 import { inspect, v } from "../util/shape.ts";
 
 const identitySchema = v.strictObject({
@@ -163,7 +164,7 @@ function readText(path: string): string | undefined {
 /** Writes files for the owner alone, each whole or not at all, in order. */
 async function writeFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
     chmodSync(folder, 0o700);
     for (const [name, text] of Object.entries(files)) await replace(folder, name, text);
   } catch (error) {

@@ -1,9 +1,10 @@
 // Addresses of sockets: their shape, their folder, and files a dead process left behind.
 // It must not know the library that listens.
-import { chmodSync, existsSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { PlantError } from "../util/errors.ts";
+import { makeFolder } from "../util/folder.ts";
 
 /** Longest path of a unix socket. @see unix(7), sun_path */
 const pathBytesMax = 107;
@@ -31,7 +32,7 @@ export async function prepareEndpoint(endpoint: string): Promise<void> {
   const path = pathOf(endpoint);
   if (path === undefined) return;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o750 });
+    makeFolder(dirname(path), 0o750);
   } catch (error) {
     throw unusable(endpoint, (error as NodeJS.ErrnoException).code ?? String(error), error);
   }
