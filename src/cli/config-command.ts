@@ -1,5 +1,11 @@
 // `plant config check`: every flaw of a configuration with its place. It must not know services.
-import { type Config, type ConfigFlaw, describeFlaw, parseConfig } from "../config/config.ts";
+import {
+  type Config,
+  type ConfigFlaw,
+  describeFlaw,
+  parseConfig,
+  parseYaml,
+} from "../config/config.ts";
 import { errorDocument } from "../status/status.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { findPaths } from "../util/paths.ts";
@@ -13,7 +19,7 @@ export async function runConfigCheck(invocation: Invocation): Promise<number> {
   const text = isDefault ? "" : read(invocation, file);
   try {
     const config = parseConfig(text, { file, env: io.env });
-    await checkProfiles(invocation, file, config);
+    await checkProfiles(invocation, { file, text }, config);
     const lines = Object.keys(config.lines);
     const devices = Object.values(config.lines).flatMap((line) => Object.keys(line.devices ?? {}));
     const document = { schema: "plant.config/1", file, valid: true, lines, devices };
@@ -34,15 +40,20 @@ export async function runConfigCheck(invocation: Invocation): Promise<number> {
 }
 
 /** A profile nobody has would end the driver at its start. @throws PlantError CONFIG_INVALID */
-async function checkProfiles({ io }: Invocation, file: string, { lines }: Config): Promise<void> {
+async function checkProfiles(
+  { io }: Invocation,
+  { file, text }: { readonly file: string; readonly text: string },
+  { lines }: Config,
+): Promise<void> {
+  const yaml = parseYaml(text);
   const flaws: ConfigFlaw[] = [];
   for (const [line, { kind, devices = {} }] of Object.entries(lines)) {
     const names = await io.profileNames(kind);
     for (const [device, { profile }] of Object.entries(devices)) {
       if (names.includes(profile)) continue;
-      const setting = `lines.${line}.devices.${device}.profile`;
+      const path = ["lines", line, "devices", device, "profile"];
       const message = `there is no profile ${profile} for ${kind}; there are ${names.join(", ")}`;
-      flaws.push({ source: file, setting, message });
+      flaws.push({ source: file, ...yaml.positionOf(path), setting: path.join("."), message });
     }
   }
   if (flaws.length > 0) throw new PlantError("CONFIG_INVALID", { count: flaws.length, flaws });
