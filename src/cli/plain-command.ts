@@ -1,7 +1,7 @@
 // The small commands: version, explain, echo. It must not know any part but the echo.
 import { explain, services } from "../status/status.ts";
 import { catalogue } from "../util/catalogue.ts";
-import { PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import type { Invocation } from "./command.ts";
 import { columns } from "./output.ts";
 
@@ -50,7 +50,11 @@ export async function runEcho(invocation: Invocation): Promise<number> {
   const client = await invocation.client();
   const fromMs = io.clock.monotonicMs();
   const call = { deadlineMs: flags.timeoutMs, signal };
-  const reply = await client.call(services.echo, "echo", { text }, call);
+  const reply = await client.call(services.echo, "echo", { text }, call).catch((error: unknown) => {
+    if (!hasCode(error, "NO_SERVICE")) throw error;
+    const next = "plantd run echo, with the same data folder";
+    throw new PlantError("NO_SERVICE", { ...error.detail, next }, { cause: error });
+  });
   const tookMs = Math.round((io.clock.monotonicMs() - fromMs) * 100) / 100;
   out.result({ schema: "plant.echo/1", reply, tookMs }, () => {
     const back = (reply as { text?: unknown } | null)?.text ?? reply;
