@@ -14,9 +14,18 @@ async function ask(invocation: Invocation, operation: string, args: object): Pro
   return client.call(services.state, operation, args, { deadlineMs: flags.timeoutMs, signal });
 }
 
+/** A scope and a key, also as `state list` prints them: one word, the last slash between. */
+function nameOf([first = "", second]: Invocation["args"]): { scope: string; key: string } {
+  if (second !== undefined) return { scope: first, key: second };
+  const at = first.lastIndexOf("/");
+  const [scope, key] = [first.slice(0, Math.max(0, at)), first.slice(at + 1)];
+  if (scope !== "" && key !== "") return { scope, key };
+  throw new PlantError("USAGE", { message: "name a point as SCOPE KEY or SCOPE/KEY" });
+}
+
 /** One point with everything known of it. */
 export async function runGet(invocation: Invocation): Promise<number> {
-  const [scope = "", key = ""] = invocation.args;
+  const { scope, key } = nameOf(invocation.args);
   const data = await ask(invocation, "get", { scope, key });
   const point = readPoints({ points: [data] })[0];
   if (point === undefined) throw new PlantError("REMOTE_SHAPE", { reason: "this is no point" });

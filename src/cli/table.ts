@@ -68,11 +68,11 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import("./set-command.ts")).runSet,
   },
   {
-    usage: "state get <scope> <key>",
-    words: "one point of the store",
+    usage: "state get <scope> [key]",
+    words: "one point of the store, named SCOPE KEY or SCOPE/KEY",
     calls: [`${state} get`],
     repeats: true,
-    examples: ["plant state get device/meter-1 voltage"],
+    examples: ["plant state get device/meter-1 voltage", "plant state get device/meter-1/voltage"],
     load: async () => (await import("./state-command.ts")).runGet,
   },
   {

@@ -180,6 +180,12 @@ const rows: Readonly<Record<string, Row>> = {
     words: ["state", "get", "device/meter-1", "voltage"],
     out: /value +230\.2 V[\s\S]*time +2025-11-21 15:32:06[\s\S]*source +driver\.rs485-1/,
   },
+  "state get as list prints it": {
+    words: ["state", "get", "device/meter-1/voltage"],
+    call: ["get", { scope: "device/meter-1", key: "voltage" }],
+    out: /^device\/meter-1 voltage[\s\S]*230\.2 V/,
+  },
+  "state get of half a name": { words: ["state", "get", "x/"], exit: 2, err: /SCOPE\/KEY/ },
   "state list": { words: ["state", "list", "device/meter-1", "--prefix", "vol"], out: /voltage/ },
   "state delete wants consent": { words: ["state", "delete", "s", "k"], exit: 12, err: /--yes/ },
   "state delete": {
@@ -285,6 +291,12 @@ const rows: Readonly<Record<string, Row>> = {
   },
   "log with no lines": { words: ["log", "--lines", "0"], exit: 2, err: /--lines is a number/ },
   echo: { words: ["echo", "hallo"], out: /^hallo {2}\(\d/ },
+  "echo that nobody offers": {
+    words: ["echo"],
+    given: ({ bus }) => bus.serve("org.plantd.module.Echo", {})(),
+    exit: 7,
+    err: /NO_SERVICE[\s\S]*next {4}plantd run echo/,
+  },
   version: { words: ["version"], out: /^plantd-edge 9\.9\.9 {2}node / },
   "explain a code": { words: ["explain", "device_silent"], out: /^DEVICE_SILENT\n {2}means/ },
   "explain all": { words: ["explain"], out: /BROKER_UNREACHABLE +The broker/ },
@@ -304,7 +316,7 @@ const rows: Readonly<Record<string, Row>> = {
       },
     },
     exit: 9,
-    out: /lines\.l\.devices\.m\.profile: there is no profile em34 for modbus-tcp; .*em340/,
+    out: /^\/c\.yaml:1:58 lines\.l\.devices\.m\.profile: there is no profile em34 for modbus-tcp; .*em340/,
   },
   "config check finds every flaw": {
     words: ["config", "check", "/c.yaml"],
