@@ -1,4 +1,5 @@
 // A serial port of the machine. The only importer of serialport. It must not know any protocol.
+import { type Stats, statSync, unwatchFile, watchFile } from "node:fs";
 import type { SerialPort } from "serialport";
 import { PlantError } from "../../src/util/errors.ts";
 import type { Port, PortEvents } from "./port.ts";
@@ -35,6 +36,9 @@ export function describeSerial({ baud, dataBits, parity, stopBits }: SerialSetti
   return `${baud} ${dataBits}${parity.charAt(0).toUpperCase()}${stopBits}`;
 }
 
+/** Time between two looks at the device file, in milliseconds. */
+const lookMs = 1000;
+
 /** A serial port, locked against other programs while it is open. */
 export function makeSerialPort(settings: SerialSettings): Port {
   const { path } = settings;
@@ -47,6 +51,7 @@ export function makeSerialPort(settings: SerialSettings): Port {
   };
   const unusable = (reason: string, cause?: unknown) =>
     new PlantError("PORT_UNUSABLE", { port: path, reason }, { cause });
+  let stopLooking = () => {};
 
   return {
     name: path,
@@ -63,17 +68,20 @@ export function makeSerialPort(settings: SerialSettings): Port {
         lock: true,
         autoOpen: false,
       });
-      listen(stream, events, (reason) => {
+      const lose = (reason: string) => {
         if (current !== stream) return;
         current = undefined;
+        stopLooking();
         stream.close(() => {});
         giveUp(reason);
         events.closed(unusable(reason));
-      });
+      };
+      listen(stream, events, lose);
       await new Promise<void>((resolve, reject) => {
         stream.open((error) => (error ? reject(unusable(reasonOf(error), error)) : resolve()));
       });
       current = stream;
+      stopLooking = watchDevice(path, lose);
     },
     write: (data) =>
       new Promise((resolve, reject) => {
@@ -106,12 +114,32 @@ export function makeSerialPort(settings: SerialSettings): Port {
       const stream = current;
       current = undefined;
       if (stream === undefined) return;
+      stopLooking();
       giveUp("it was closed");
       await new Promise<void>((resolve) => {
         stream.close(() => resolve());
       });
     },
   };
+}
+
+/**
+ * Looks after the device file. A port that is pulled while a read is under way reads nothing for
+ * ever, without an error; only its file tells, because it is gone or another one.
+ * @returns what ends the looking.
+ */
+function watchDevice(path: string, lose: (reason: string) => void): () => void {
+  const opened = statSync(path, { throwIfNoEntry: false });
+  const look = (seen: Stats) => {
+    if (opened === undefined || !isSameDevice(opened, seen)) lose("it was unplugged");
+  };
+  watchFile(path, { interval: lookMs, persistent: false }, look);
+  return () => unwatchFile(path, look);
+}
+
+/** Reading and writing changes neither of these; a device plugged in again has another birth. */
+function isSameDevice(a: Stats, b: Stats): boolean {
+  return a.ino === b.ino && a.rdev === b.rdev && a.ctimeMs === b.ctimeMs;
 }
 
 function listen(stream: SerialPort, events: PortEvents, ended: (reason: string) => void): void {

@@ -120,7 +120,7 @@ export async function eventually(
     if (await isTrue()) return;
     await clock.sleep(20);
   }
-  throw new Error(`never true: ${what} ${JSON.stringify(seen())}`);
+  throw new Error(`never true: ${what} ${JSON.stringify(await seen())}`);
 }
 
 /** A short folder of a test, and paths in it. */

@@ -1,7 +1,9 @@
 // Lines that go wrong: every fault of the simulators, cables pulled and put back. A clear code, no
 // wrong value, and the line goes on.
 import assert from "node:assert/strict";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { after, test } from "node:test";
+import { makeSerialPort } from "../../drivers/kit/kit.ts";
 import {
   type FaultKind,
   faultKinds,
@@ -222,4 +224,50 @@ test("a cable that is pulled shows as bad values, and put back the line is right
     assert.equal(code, "PORT_UNUSABLE");
   }
   assertServed(line, simulator);
+});
+
+test("a port that only listens notices a cable pulled in the middle of traffic", async () => {
+  const ends = [folder.path("la"), folder.path("lb")] as const;
+  for (let round = 0; round < 5; round += 1) {
+    const cable = await startPtyPair({ clock }, ends);
+    const port = makeSerialPort({
+      path: ends[1],
+      baud: 9600,
+      parity: "none",
+      dataBits: 8,
+      stopBits: 1,
+    });
+    let received = 0;
+    let loss: unknown;
+    await port.open({
+      bytes: (data) => {
+        received += data.length;
+      },
+      strayed() {},
+      closed: (error) => {
+        loss = error;
+      },
+    });
+    const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants;
+    const other = openSync(ends[0], O_RDWR | O_NOCTTY | O_NONBLOCK);
+    let isPulled = false;
+    const talk = (async () => {
+      while (!isPulled) {
+        try {
+          writeSync(other, "12.50 kg\r\n");
+        } catch (error) {
+          const { code = "" } = error as NodeJS.ErrnoException;
+          assert.ok(["EAGAIN", "EIO"].includes(code), code);
+        }
+        await new Promise((done) => setImmediate(done));
+      }
+    })();
+    await eventually("bytes come", () => received > 500);
+    await cable[Symbol.asyncDispose]();
+    isPulled = true;
+    await talk;
+    closeSync(other);
+    await eventually("the loss is told", () => loss !== undefined);
+    await port.close();
+  }
 });
