@@ -13,6 +13,7 @@ import {
   linkSection,
   reasonsSection,
   shapes,
+  storeSection,
   valuesSection,
   verdictSection,
 } from "./sections.ts";
@@ -26,6 +27,8 @@ export interface PageFacts {
   readonly backlog: readonly number[];
   /** Points that exist beyond the page's limit. */
   readonly leftOut: number;
+  /** When the store last answered, in ms since 1970; only while it does not. */
+  readonly asOf?: number;
   /** The one device a page is about; all when absent. */
   readonly device?: string;
 }
@@ -43,9 +46,10 @@ export const contentPolicy = policyOf(style, script);
 
 /** The sections that are sent again when they change, by the id of their element. */
 export function renderSections(facts: PageFacts): Readonly<Record<string, string>> {
-  const { status, points, events, backlog, device } = facts;
+  const { status, points, events, backlog, device, asOf } = facts;
   const own = {
     verdict: verdictSection(status),
+    store: storeSection(asOf),
     values: valuesSection(status, points, device),
     link: linkSection(status, backlog),
   };
@@ -74,14 +78,24 @@ export function titleOf({ verdict, gateway }: StatusDocument, device?: string): 
   return `${marks[verdict.state]} ${device === undefined ? "" : `${device} · `}${gateway}`;
 }
 
+/** Sections with a link under the verdict. */
+const jumpWords: Readonly<Record<string, string>> = {
+  values: "Values",
+  lines: "Lines",
+  link: "Link",
+  box: "Box",
+  events: "Events",
+};
+
 /** The page, ready to send. */
 export function renderPage(facts: PageFacts): string {
   const { status, device, leftOut } = facts;
   const sections = renderSections(facts);
   const order =
     device === undefined
-      ? ["why", "values", "lines", "link", "box", "events"]
-      : ["values", "link", "events"];
+      ? ["why", "store", "values", "lines", "link", "box", "events"]
+      : ["store", "values", "link", "events"];
+  const jumps = order.filter((id) => id in jumpWords);
   const parts = order.map(
     (id) => html`<section id="${id}">${raw(sections[id] ?? "")}</section>
 `,
@@ -93,6 +107,7 @@ export function renderPage(facts: PageFacts): string {
 <noscript><meta http-equiv="refresh" content="10"></noscript>
 <style>${raw(style)}</style></head>
 <body data-t="${status.time}" data-device="${device ?? ""}"><header id="verdict">${raw(sections.verdict ?? "")}</header>
+<nav aria-label="Sections">${jumps.map((id) => html`<a href="#${id}">${jumpWords[id]}</a>`)}</nav>
 <main>${device !== undefined && html`<p><a class="back" href="/">All of ${status.gateway}</a></p>`}
 ${parts}${leftOut > 0 && html`<p class="none">${leftOut} more points are not shown here.</p>`}
 </main><footer><a href="/api/v1/status">Status as JSON</a><a href="/api/v1/values">Values as JSON</a><a href="/metrics">Metrics</a></footer>

@@ -66,6 +66,15 @@ ${causes.length > 0 && html`<p class="likely"><span>Likely</span> ${causes.join(
 ${verdict.next !== "" && html`<p class="next">Next <code>${verdict.next}</code></p>`}`;
 }
 
+/** Over the values while the store does not answer: of what moment they are. */
+export function storeSection(asOf: number | undefined): Markup {
+  if (asOf === undefined) return html``;
+  const digits = { hour: "2-digit", minute: "2-digit", second: "2-digit" } as const;
+  const format = { ...digits, hourCycle: "h23", timeZoneName: "short" } as const;
+  const moment = new Intl.DateTimeFormat("sv-SE", format).format(asOf);
+  return html`<p class="asof" role="status">Values as of ${moment}; the store does not answer.</p>`;
+}
+
 const deviceStates: Readonly<Record<DeviceStatus["state"], VerdictState | "idle">> = {
   ok: "ok",
   silent: "degraded",

@@ -40,6 +40,10 @@ export interface Sight extends Running {
   facts(device?: string): Promise<PageFacts>;
 }
 
+function isStoreHeard({ parts }: StatusDocument): boolean {
+  return parts.some(({ name, state }) => name === "store" && state === "ok");
+}
+
 /** Starts to watch. Nothing of it fails: what cannot be seen shows as down. */
 export function startSight(deps: SightDeps, config: SightConfig): Sight {
   const { clock, client, version, paths } = deps;
@@ -49,6 +53,7 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
   const backlog: number[] = [];
   let last: { readonly status: StatusDocument; readonly atMs: number } | undefined;
   let sampleDueMs = 0;
+  let heardMs: number | undefined;
   let asking: Promise<StatusDocument> | undefined;
 
   const ask = async (): Promise<StatusDocument> => {
@@ -65,6 +70,7 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
       drain,
     );
     last = { status, atMs: clock.monotonicMs() };
+    if (isStoreHeard(status)) heardMs = status.time;
     const { waiting } = status.outbox;
     if (waiting !== null && last.atMs >= sampleDueMs) {
       sampleDueMs = last.atMs + sampleMs * 0.9;
@@ -100,7 +106,10 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
       const status = { ...(await current()), time: clock.wallMs() };
       const points = live.list(device);
       const { leftOut } = live;
-      const rest = device === undefined ? {} : { device };
+      const rest = {
+        ...(device === undefined ? {} : { device }),
+        ...(heardMs === undefined || isStoreHeard(status) ? {} : { asOf: heardMs }),
+      };
       return { status, points, events: events.list(), backlog: [...backlog], leftOut, ...rest };
     },
     async [Symbol.asyncDispose]() {

@@ -13,7 +13,7 @@ const unsentBytesMax = 262_144;
 const ages = /<span class="age" data-t="\d+">[^<]*<\/span>/g;
 
 /** Sections that are told at once; figures of lines, link and box may wait for their round. */
-const urgent: ReadonlySet<string> = new Set(["verdict", "why", "values", "events"]);
+const urgent: ReadonlySet<string> = new Set(["verdict", "why", "store", "values", "events"]);
 const calmRounds = 3;
 
 /** One page that watches. */

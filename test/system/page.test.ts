@@ -98,6 +98,13 @@ for (const width of [360, 1280]) {
       assert.deepEqual(await tab.evaluate(overflowing), []);
       const wide = await tab.evaluate<number>("document.documentElement.scrollWidth");
       assert.ok(wide <= width, `${wide} pixels wide`);
+      const small = `[...document.querySelectorAll("nav a")].map((a) => a.getBoundingClientRect())
+        .filter(({ width, height }) => width < 44 || height < 44).length`;
+      assert.equal(await tab.evaluate<number>(small), 0, "links too small for a thumb");
+      const linkTop = await tab.evaluate<number>(
+        `document.querySelector('nav a[href="#link"]').getBoundingClientRect().bottom`,
+      );
+      assert.ok(linkTop < 640, "the link to the link is in the first screen");
       const text = await tab.evaluate<string>("document.body.innerText");
       for (const words of ["Degraded", "meter-2 (rs485-1 unit 17) no answer", "DEVICE_SILENT"]) {
         assert.ok(text.includes(words), words);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
+import { parseConfig } from "../../../src/config/config.ts";
 import { startEvents } from "../../../src/http/events.ts";
 import { shortAge, sparkPoints } from "../../../src/http/face.ts";
 import { knownHosts, refuse } from "../../../src/http/guard.ts";
@@ -9,10 +10,12 @@ import { startLive } from "../../../src/http/live.ts";
 import { renderMetrics } from "../../../src/http/metrics.ts";
 import { contentPolicy, type PageFacts, renderPage } from "../../../src/http/page.ts";
 import { findRoute } from "../../../src/http/routes.ts";
+import { startSight } from "../../../src/http/sight.ts";
 import { createWatcher } from "../../../src/http/stream.ts";
 import { askStatus } from "../../../src/status/status.ts";
 import { html } from "../../../src/util/html.ts";
 import { openLog } from "../../../src/util/log.ts";
+import { findPaths } from "../../../src/util/paths.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 import { type FakeParts, fakeParts, now, pointOf } from "../../fakes/plant-parts.ts";
 
@@ -115,6 +118,34 @@ test("names, values, units, reasons and events cannot become markup anywhere on 
   assert.ok(page.includes("&lt;script&gt;alert(1)"));
 });
 
+test("each section under the verdict is one link away, without a script", async () => {
+  const facts = await factsOf(fakeParts());
+  for (const page of [renderPage(facts), renderPage({ ...facts, device: "meter-1" })]) {
+    const jumps = [...page.matchAll(/<a href="#([a-z]+)">/g)].map(([, id]) => id ?? "");
+    assert.ok(jumps.includes("link"));
+    for (const id of jumps) assert.ok(page.includes(`<section id="${id}">`), id);
+    assert.ok(page.indexOf("<nav") < page.indexOf("<main"));
+  }
+});
+
+test("while the store does not answer the page says of what moment its values are", async () => {
+  const clock = fakeClock(now);
+  const parts = fakeParts();
+  const config = parseConfig("", {});
+  const paths = findPaths({ PLANTD_DATA_DIR: "/no" });
+  const client = parts.bus.client();
+  await using sight = startSight({ clock, log, client, version: "1", paths }, config);
+  await clock.advance(1);
+  assert.equal((await sight.facts()).asOf, undefined);
+  parts.bus.serve("org.plantd.State", {});
+  await clock.advance(61_000);
+  const facts = await sight.facts();
+  assert.ok(facts.asOf !== undefined && facts.asOf - now < 1000, `${facts.asOf}`);
+  const page = renderPage({ ...facts, asOf: now });
+  assert.match(page, /Values as of \d\d:32:07 [^;<]+; the store does not answer/);
+  assert.ok(page.indexOf("Values as of") < page.indexOf('<section id="values">'));
+});
+
 test("the policy allows no inline text but the page's own", async () => {
   assert.match(contentPolicy, /^default-src 'none';/);
   assert.ok(!contentPolicy.includes("unsafe"));
@@ -148,7 +179,7 @@ test("the stream sends everything once, then what changed, then the time alone",
   const watcher = createWatcher(response);
   const facts = await factsOf(fakeParts());
   watcher.tell(facts, 4, 1);
-  const all = ["verdict", "values", "link", "why", "lines", "box", "events"];
+  const all = ["verdict", "store", "values", "link", "why", "lines", "box", "events"];
   assert.deepEqual(Object.keys(last().sections), all);
   const later = { ...facts, status: { ...facts.status, time: now + 1000 } };
   watcher.tell(later, 4, 1);
