@@ -114,3 +114,17 @@ export function columns(names: readonly string[], rows: readonly (readonly strin
       .trimEnd(),
   );
 }
+
+/** As `columns`; while they are wider than `width`, those named in `least` are left out in turn. */
+export function fittingColumns(
+  names: readonly string[],
+  rows: readonly (readonly string[])[],
+  { width, least }: { readonly width: number; readonly least: readonly string[] },
+): string[] {
+  const lines = columns(names, rows);
+  const [first, ...others] = least;
+  if (first === undefined || lines.every((line) => line.length <= width)) return lines;
+  const isKept = (_: string, at: number) => names[at] !== first;
+  const kept = rows.map((row) => row.filter(isKept));
+  return fittingColumns(names.filter(isKept), kept, { width, least: others });
+}

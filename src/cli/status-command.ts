@@ -28,7 +28,8 @@ export async function runStatus(invocation: Invocation): Promise<number> {
       deadlineMs: Math.min(partMs, flags.timeoutMs),
     },
   );
-  out.result(status, () => renderStatus(status, out, { ...flags, columns: io.stdout.columns }));
+  const columns = io.stdout.isTerminal ? io.stdout.columns : Number.POSITIVE_INFINITY;
+  out.result(status, () => renderStatus(status, out, { ...flags, columns }));
   const broker = status.parts.find(({ name }) => name === "broker");
   if (broker?.state === "down") return daemonGone;
   return status.verdict.state === "ok" ? 0 : 1;

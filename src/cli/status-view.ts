@@ -6,7 +6,7 @@ import {
   describeDuration,
   type StatusDocument,
 } from "../status/status.ts";
-import { type Colour, columns, type Output } from "./output.ts";
+import { type Colour, fittingColumns, type Output } from "./output.ts";
 
 const marks = { ok: "●", degraded: "▲", fault: "■" } as const;
 const tones: Readonly<Record<keyof typeof marks, Colour>> = {
@@ -18,38 +18,48 @@ const blocks = "▁▂▃▄▅▆▇█";
 
 interface ViewFlags {
   readonly verbose: boolean;
+  /** Width of the screen; without a limit where nobody's screen is written to. */
   readonly columns: number;
 }
+
+const indent = 2;
+/** What a narrow screen goes without, the least useful first. */
+const leastOfLines = ["LAST HOUR", "SETTINGS", "LOAD>", "TURNAROUND p50/p99", "CRC>", "OK/MIN>"];
+const leastOfDevices = ["PROFILE", "BUS", "LAST GOOD", "UNIT>", "CODE"];
 
 /** The screen as text. */
 export function renderStatus(status: StatusDocument, out: Output, flags: ViewFlags): string {
   const { verdict, gateway, site, time } = status;
   const tone = tones[verdict.state];
   const left = `${marks[verdict.state]} ${gateway}  ${verdict.state.toUpperCase()}  ${verdict.words}`;
-  const right = [site, out.time(time, "clock")].filter((word) => word !== "").join("  ");
+  const moment = out.time(time, "clock");
+  const rights = [site === "" ? moment : `${site}  ${moment}`, moment];
+  const right = rights.find((words) => left.length + 3 + words.length <= flags.columns) ?? "";
   const gap = " ".repeat(Math.max(3, Math.min(flags.columns, 120) - left.length - right.length));
   const painted = left
     .replace(/^\S+/, (mark) => out.paint(tone, mark))
     .replace(verdict.state.toUpperCase(), (word) => out.paint(tone, word));
-  const lines = [`${painted}${gap}${right}`];
+  const lines = [`${painted}${gap}${right}`.trimEnd()];
   const widest = Math.max(0, ...verdict.why.map(({ text }) => text.length));
   verdict.why.forEach(({ text, code }, at) => {
     const label = at === 0 ? "why " : "    ";
     lines.push(`  ${label}  ${text.padEnd(widest)}  ${out.paint("dim", code)}`);
   });
   if (verdict.next !== "") lines.push(`  next  ${out.paint("bold", verdict.next)}`);
+  const width = flags.columns - indent;
   const sections = [
-    busLines(status),
-    flags.verbose ? deviceLines(status, out) : [],
+    busLines(status, width),
+    flags.verbose ? deviceLines(status, out, width) : [],
     footLines(status),
   ];
   for (const section of sections) {
-    if (section.length > 0) lines.push("", ...section.map((line) => `  ${line}`));
+    if (section.length > 0)
+      lines.push("", ...section.map((line) => `${" ".repeat(indent)}${line}`));
   }
   return lines.join("\n");
 }
 
-function busLines({ buses }: StatusDocument): string[] {
+function busLines({ buses }: StatusDocument, width: number): string[] {
   if (buses.length === 0) return [];
   const names = ["BUS", "SETTINGS", "STATE", "DEVICES>", "OK/MIN>", "TIMEOUT>", "CRC>", "LOAD>"];
   const rows = buses.map((bus) => {
@@ -67,10 +77,11 @@ function busLines({ buses }: StatusDocument): string[] {
       curve(bus.lastHour),
     ];
   });
-  return columns([...names, "TURNAROUND p50/p99", "LAST HOUR"], rows);
+  const all = [...names, "TURNAROUND p50/p99", "LAST HOUR"];
+  return fittingColumns(all, rows, { width, least: leastOfLines });
 }
 
-function deviceLines({ devices, time }: StatusDocument, out: Output): string[] {
+function deviceLines({ devices, time }: StatusDocument, out: Output, width: number): string[] {
   if (devices.length === 0) return [];
   const rows = devices.map((device) => [
     device.name,
@@ -79,11 +90,11 @@ function deviceLines({ devices, time }: StatusDocument, out: Output): string[] {
     device.profile ?? "–",
     device.state,
     device.code ?? "–",
-    device.lastGood === null
-      ? "–"
-      : `${out.time(device.lastGood)} (${describeDuration(time - device.lastGood)})`,
+    device.lastGood === null ? "–" : out.time(device.lastGood),
+    device.lastGood === null ? "–" : describeDuration(time - device.lastGood),
   ]);
-  return columns(["DEVICE", "BUS", "UNIT>", "PROFILE", "STATE", "CODE", "LAST GOOD"], rows);
+  const names = ["DEVICE", "BUS", "UNIT>", "PROFILE", "STATE", "CODE", "LAST GOOD", "AGE>"];
+  return fittingColumns(names, rows, { width, least: leastOfDevices });
 }
 
 function footLines(status: StatusDocument): string[] {

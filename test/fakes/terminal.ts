@@ -23,6 +23,8 @@ export interface TerminalOptions {
   /** Answers to questions without echo; none when there is no terminal to ask. */
   readonly secrets?: string[];
   readonly isTerminal?: boolean;
+  /** Width of the terminal; 120 when absent. */
+  readonly columns?: number;
   /** The broker has no socket on this machine. */
   readonly isRemote?: boolean;
 }
@@ -37,7 +39,7 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
       printed[name] += text;
     },
     isTerminal,
-    columns: 120,
+    columns: options.columns ?? 120,
   });
   return {
     printed,

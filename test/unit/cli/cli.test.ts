@@ -52,6 +52,23 @@ test("a fault shows why and what next, and exits 1", async () => {
   assert.match(out, /next {2}plant explain DEVICE_SILENT/);
 });
 
+for (const width of [40, 60, 79, 80]) {
+  test(`on a screen of ${width} columns no table of the status wraps`, async () => {
+    const options = { isTerminal: true, columns: width };
+    const { out } = await plant(["status", "-v", "--no-color"], fakeParts(), options);
+    const tables = out.split("\n").filter((line) => /BUS|DEVICE|rs485-1|meter-\d/.test(line));
+    assert.equal(tables.length, 5, out);
+    for (const line of tables) assert.ok(line.length <= width, line);
+    assert.match(out, /BUS .*STATE .*DEVICES .*TIMEOUT/);
+    assert.match(out, /DEVICE .*STATE .*AGE/);
+  });
+}
+
+test("a pipe gets every column", async () => {
+  const { out } = await plant([], fakeParts(), { columns: 40 });
+  assert.match(out, /SETTINGS .*LAST HOUR/);
+});
+
 test("name and site come from the configuration, and its flaws are a reason", async () => {
   const files = { "/data/plantd.yaml": "gateway:\n  name: gw-7\n  site: Weir\n" };
   assert.match((await plant([], fakeParts(), { files })).out, /^● gw-7 .*Weir/);
