@@ -34,6 +34,7 @@ export type { LineDeps, LineOptions } from "./line-parts.ts";
 export type { WriteResult } from "./operations.ts";
 export { type LineEvent, Outbox } from "./outbox.ts";
 export type { Port, PortEvents } from "./port.ts";
+export { listProfiles, readProfile } from "./profile-files.ts";
 export type { Reporter } from "./reporter.ts";
 export { Schedule } from "./schedule.ts";
 export {

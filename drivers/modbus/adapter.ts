@@ -245,15 +245,20 @@ function writePlan(
   };
 }
 
-/** One register goes by function 6, more by 16, a coil by 5. */
+/**
+ * One register goes by function 6, more by 16, a coil by 5; all by 16 and 15 on a device that
+ * knows no others.
+ */
 function writeRequest(
   profile: Profile,
   point: ProfilePoint,
   value: unknown,
 ): { request: Request; value: PointValue } {
   const { address, min, max } = point;
+  const isMultiple = profile.writes === "multiple";
   if (point.table === "coil") {
     if (typeof value !== "boolean") throw refused("true or false is needed");
+    if (isMultiple) return { request: { is: "write-coils", address, values: [value] }, value };
     return { request: { is: "write-coil", address, value }, value };
   }
   const number = typeof value === "number" || typeof value === "string" ? Number(value) : NaN;
@@ -264,7 +269,7 @@ function writeRequest(
   if (max !== undefined && !(number <= max)) throw refused(`it must be at most ${max}${unit}`);
   const layout = layoutOf(profile, point);
   const data = encodeRegisters(layout, value);
-  const is = data.length === 2 ? "write-register" : "write-registers";
+  const is = data.length === 2 && !isMultiple ? "write-register" : "write-registers";
   return { request: { is, address, data }, value: roundToLayout(layout, value) };
 }
 

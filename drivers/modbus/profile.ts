@@ -1,11 +1,10 @@
 // Device profiles: tables of points in YAML, their schema and all that can be wrong with them.
 // It must not know lines, requests or values.
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseYaml } from "../../src/config/config.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { type Flaw, inspect, v } from "../../src/util/shape.ts";
+import { listProfiles, readProfile } from "../kit/kit.ts";
 import { isBitTable, limits, tables } from "./pdu.ts";
 import { type Layout, orders, registersOf, types } from "./registers.ts";
 
@@ -79,6 +78,7 @@ const schema = v.strictObject(
       ),
       {},
     ),
+    writes: v.optional(v.picklist(["single", "multiple"], "one of single, multiple"), "single"),
     groups: v.optional(
       v.record(nameForm, v.strictObject({ every: whole(1, 100_000) }, "a key that exists")),
       {},
@@ -211,21 +211,17 @@ function flawsOfPoint(p: ProfilePoint, groups: readonly string[]): [string, stri
   return flaws;
 }
 
-const folder = fileURLToPath(new URL("./profiles/", import.meta.url));
+const own = fileURLToPath(new URL("./profiles/", import.meta.url));
 
-/** Names of the profiles that come with the driver. */
-export function profileNames(): string[] {
-  return readdirSync(folder)
-    .filter((name) => name.endsWith(".yaml"))
-    .map((name) => name.slice(0, -".yaml".length))
-    .sort();
+/** Names of the profiles that come with the driver, and of those in `folder`. */
+export function profileNames(folder?: string): string[] {
+  return listProfiles(folder === undefined ? [own] : [folder, own]);
 }
 
 /**
- * A profile that comes with the driver.
+ * A profile of `folder`, or one that comes with the driver.
  * @throws PlantError PROFILE_UNKNOWN, PROFILE_INVALID.
  */
-export function loadProfile(id: string): Profile {
-  if (!profileNames().includes(id)) throw new PlantError("PROFILE_UNKNOWN", { profile: id });
-  return parseProfile(id, readFileSync(join(folder, `${id}.yaml`), "utf8"));
+export function loadProfile(id: string, folder?: string): Profile {
+  return parseProfile(id, readProfile(folder === undefined ? [own] : [folder, own], id));
 }

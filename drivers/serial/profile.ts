@@ -1,11 +1,10 @@
 // Profiles of line-framed devices: a YAML table checked as a whole, every flaw at once with line
 // and column. It must not know ports, requests or values.
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseYaml, type YamlText } from "../../src/config/config.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { type Flaw, inspect, v } from "../../src/util/shape.ts";
+import { listProfiles, readProfile } from "../kit/kit.ts";
 import type { Framing } from "./framing.ts";
 import { compileTemplate, type Template } from "./template.ts";
 
@@ -266,21 +265,17 @@ function assemble(profile: string, from: Table): SerialProfile {
   };
 }
 
-const folder = fileURLToPath(new URL("./profiles/", import.meta.url));
+const own = fileURLToPath(new URL("./profiles/", import.meta.url));
 
-/** Names of the profiles that come with the driver. */
-export function serialProfileNames(): string[] {
-  return readdirSync(folder)
-    .filter((file) => file.endsWith(".yaml"))
-    .map((file) => file.slice(0, -".yaml".length))
-    .sort();
+/** Names of the profiles that come with the driver, and of those in `folder`. */
+export function serialProfileNames(folder?: string): string[] {
+  return listProfiles(folder === undefined ? [own] : [folder, own]);
 }
 
 /**
- * A profile that comes with the driver.
+ * A profile of `folder`, or one that comes with the driver.
  * @throws PlantError PROFILE_UNKNOWN, PROFILE_INVALID.
  */
-export function loadSerialProfile(id: string): SerialProfile {
-  if (!serialProfileNames().includes(id)) throw new PlantError("PROFILE_UNKNOWN", { profile: id });
-  return parseSerialProfile(id, readFileSync(join(folder, `${id}.yaml`), "utf8"));
+export function loadSerialProfile(id: string, folder?: string): SerialProfile {
+  return parseSerialProfile(id, readProfile(folder === undefined ? [own] : [folder, own], id));
 }

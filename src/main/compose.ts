@@ -1,6 +1,7 @@
 // Which parts a process runs and how each is put together: rooms, sockets, settings. Every part
 // meets the others over the broker alone, with a client of its own. It must not decide anything.
 
+import { join } from "node:path";
 import type { LineAdapter } from "../../drivers/kit/kit.ts";
 import { isAdmitted } from "../access/access.ts";
 import { type Client, startClient } from "../client/client.ts";
@@ -189,7 +190,7 @@ async function startDriverPart(context: PartContext, name: string): Promise<Part
   if (settings === undefined) throw new PlantError("LINE_UNKNOWN", { line: name });
   const [{ startLine }, adapter] = await Promise.all([
     import("../../drivers/kit/kit.ts"),
-    makeAdapter(settings),
+    makeAdapter(settings, context.paths.profiles),
   ]);
   const { clock, random, log } = context;
   await using opened = new AsyncDisposableStack();
@@ -201,13 +202,13 @@ async function startDriverPart(context: PartContext, name: string): Promise<Part
   return { running, proof: counterProof(`driver:${name}`, () => line.progress) };
 }
 
-async function makeAdapter(config: LineConfig): Promise<LineAdapter> {
+async function makeAdapter(config: LineConfig, profiles: string): Promise<LineAdapter> {
   if (config.kind === "serial") {
-    const { serialAdapter } = await import("../../drivers/serial/serial.ts");
-    return serialAdapter(config);
+    const { loadSerialProfile, serialAdapter } = await import("../../drivers/serial/serial.ts");
+    return serialAdapter(config, (id) => loadSerialProfile(id, join(profiles, "serial")));
   }
   const { loadProfile, modbusAdapter } = await import("../../drivers/modbus/modbus.ts");
-  return modbusAdapter(config, loadProfile);
+  return modbusAdapter(config, (id) => loadProfile(id, join(profiles, "modbus")));
 }
 
 /** What a service offers on the bus. */

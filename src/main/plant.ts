@@ -1,10 +1,12 @@
 // The command `plant`: joins the command line to this process, its terminal and its broker.
 // It must not know any command.
 import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type CliIo, runCli, type TextStream } from "../cli/cli.ts";
 import { systemClock as clock } from "../util/clock.ts";
 import { openLog } from "../util/log.ts";
+import { findPaths } from "../util/paths.ts";
 import { systemRandom as random } from "../util/random.ts";
 
 const presetColumns = 120;
@@ -66,8 +68,13 @@ const io: CliIo = {
   exists: existsSync,
   readFile: (path) => readFileSync(path, "utf8"),
   async profileNames(kind) {
-    if (kind !== "serial") return (await import("../../drivers/modbus/modbus.ts")).profileNames();
-    return (await import("../../drivers/serial/serial.ts")).serialProfileNames();
+    const { profiles } = findPaths(process.env);
+    if (kind === "serial") {
+      const { serialProfileNames } = await import("../../drivers/serial/serial.ts");
+      return serialProfileNames(join(profiles, "serial"));
+    }
+    const { profileNames } = await import("../../drivers/modbus/modbus.ts");
+    return profileNames(join(profiles, "modbus"));
   },
   readStdin: () => text(process.stdin),
   askSecret,

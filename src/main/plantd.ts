@@ -35,12 +35,13 @@ async function obey(words: readonly string[]): Promise<number> {
     case "run":
       return run(command);
     case "simulate": {
-      const { config } = readSources(command.sources);
+      const { config, paths } = readSources(command.sources);
       const log = openLog({ service: "plantd-simulate", level: config.log.level });
       watchDefects(log);
       const signal = watchSignals(log);
       const { simulate } = await import("./simulate.ts");
-      return await simulate({ clock, log, signal }, config, command.isPaced);
+      const { profiles } = paths;
+      return await simulate({ clock, log, profiles, signal }, config, command.isPaced);
     }
     case "central-add":
     case "mosquitto-config": {

@@ -1,6 +1,6 @@
 // Where a gateway keeps its files and sockets. It must not know what is in them.
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 /** Who a local peer is: the socket it comes in by. */
 export const principals = [
@@ -25,6 +25,8 @@ export interface Paths {
   readonly run: string;
   /** The configuration file, whether or not it exists. */
   readonly config: string;
+  /** Profiles of this gateway's own, beside the configuration: `modbus/` and `serial/`. */
+  readonly profiles: string;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -34,6 +36,7 @@ export function findPaths(env: Environment): Paths {
   const data = resolve(env.PLANTD_DATA_DIR ?? ".plantd");
   const isUnit = env.PLANTD_DATA_DIR === undefined && existsSync("/run/plantd");
   const run = env.PLANTD_RUN_DIR ?? (isUnit ? "/run/plantd" : join(data, "run"));
+  const config = resolve(env.PLANTD_CONFIG ?? join(data, "plantd.yaml"));
   return {
     data,
     store: join(data, "store"),
@@ -41,7 +44,8 @@ export function findPaths(env: Environment): Paths {
     backups: join(data, "backups"),
     central: join(data, "central"),
     run,
-    config: env.PLANTD_CONFIG ?? join(data, "plantd.yaml"),
+    config,
+    profiles: join(dirname(config), "profiles"),
   };
 }
 

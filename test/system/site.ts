@@ -54,6 +54,8 @@ export interface Site extends AsyncDisposable {
 export interface SiteOptions {
   /** YAML of the gateway; defaults when absent. */
   readonly config?: string;
+  /** Modbus profiles beside the configuration, by name. */
+  readonly profiles?: Readonly<Record<string, string>>;
   /** Driver lines of that YAML to start, by name. */
   readonly lines?: readonly string[];
   /** Joins a port of its own with mosquitto's, and returns it: where the gateway will connect. */
@@ -91,6 +93,11 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
   mkdirSync(gatewayData);
   mkdirSync(centreData);
   writeFileSync(join(gatewayData, "plantd.yaml"), options.config ?? "");
+  const profiles = join(gatewayData, "profiles", "modbus");
+  mkdirSync(profiles, { recursive: true });
+  for (const [id, text] of Object.entries(options.profiles ?? {})) {
+    writeFileSync(join(profiles, `${id}.yaml`), text);
+  }
   const gatewayEnv = {
     ...process.env,
     PLANTD_DATA_DIR: gatewayData,
