@@ -57,7 +57,7 @@ const point = v.strictObject(
     values: v.optional(v.record(v.string(), words)),
     typical: v.optional(v.union([finite, v.boolean(), v.string()], "a number, a text or a bit")),
   },
-  "a key that exists",
+  "a group of keys",
 );
 
 const schema = v.strictObject(
@@ -74,13 +74,13 @@ const schema = v.strictObject(
           bits: v.optional(whole(1, limits.readBits), limits.readBits),
           gap: v.optional(whole(0, limits.readRegisters)),
         },
-        "a key that exists",
+        "a group of keys",
       ),
       {},
     ),
     writes: v.optional(v.picklist(["single", "multiple"], "one of single, multiple"), "single"),
     groups: v.optional(
-      v.record(nameForm, v.strictObject({ every: whole(1, 100_000) }, "a key that exists")),
+      v.record(nameForm, v.strictObject({ every: whole(1, 100_000) }, "a group of keys")),
       {},
     ),
     points: v.pipe(
@@ -89,7 +89,7 @@ const schema = v.strictObject(
       v.maxEntries(5000, "at most 5000 points"),
     ),
   },
-  "a key that exists",
+  "a group of keys",
 );
 
 /** One point of a profile after defaults. Addresses count from 0, as on the wire. */

@@ -153,7 +153,7 @@ const table = v.strictObject(
     requests: v.record(name, request),
     points: v.record(name, point),
   },
-  "a key that exists",
+  "a group of keys",
 );
 type Table = v.InferOutput<typeof table>;
 

@@ -41,7 +41,7 @@ function choice<const T extends readonly string[]>(options: T, preset: T[number]
 
 /** A section with every key optional; unknown keys are refused. */
 function section<E extends v.ObjectEntries>(entries: E) {
-  return v.optional(v.strictObject(entries, "a key that exists"), {} as never);
+  return v.optional(v.strictObject(entries, "a group of keys"), {} as never);
 }
 
 /** Names of lines, devices and points: they become parts of addresses and file names. */
@@ -270,7 +270,7 @@ export const schema = v.strictObject(
       heldBytesMax: whole("bytes", 1024, 268_435_456, 8_388_608, "early batches held per stream"),
     }),
   },
-  "a section that exists",
+  "a group of sections",
 );
 
 /** The configuration after defaults. */

@@ -95,7 +95,7 @@ export const catalogue = {
   // config
   CONFIG_INVALID: entry(
     badConfig,
-    "The configuration has {count} errors",
+    "Errors in the configuration: {count}",
     ["a key is misspelt", "a value is out of its range"],
     "plant config check",
   ),
@@ -107,7 +107,7 @@ export const catalogue = {
   ),
   PROFILE_INVALID: entry(
     badConfig,
-    "The device profile {profile} has {count} errors",
+    "Errors in the device profile {profile}: {count}",
     ["a key is misspelt", "an address or type is out of its range"],
     "plant config check",
   ),

@@ -83,6 +83,7 @@ test("all wrong keys are named at once, with line and column", () => {
     "plantd.yaml:3:3",
     "plantd.yaml:8:5",
   ]);
+  assert.ok(flaws.includes("plantd.yaml:2:3 http.prot: no key has this name here"), flaws.join());
 });
 
 test("a wrong value from the environment or a flag names its source", () => {
