@@ -8,10 +8,18 @@ import { systemRandom as random } from "../../src/util/random.ts";
 /** As long as a slow machine may need. */
 const limitMs = 30_000;
 
-/** A free port below those the kernel gives to outgoing connections, which may take any of theirs. */
+/** Ports of one process; processes that run beside each other have other ones. */
+const slice = { first: 10_000 + (process.pid % 50) * 300, size: 300 };
+let handedOut = Math.floor(random.unit() * slice.size);
+
+/**
+ * A free port below those the kernel gives to outgoing connections, which may take any of theirs.
+ * None is given twice in a row of 300: whoever got one may not listen on it yet.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(random.unit() * 10_000);
+    handedOut += 1;
+    const port = slice.first + (handedOut % slice.size);
     const server = createServer();
     const isFree = await new Promise<boolean>((resolve) => {
       server.once("error", () => resolve(false));
