@@ -78,12 +78,19 @@ export async function deviceKey(folder: string): Promise<SigningKey> {
   const path = join(folder, keyFile);
   const pem = readText(path);
   const key = pem === undefined ? generateSigningKey() : keyFromPem(path, pem);
-  const { naclVerify } = await import("../util/seal.ts");
-  if (!naclVerify(key.publicKey, probe, sign(key, probe))) {
-    throw unusable(path, "two implementations disagree about its signature");
-  }
+  await proveKey(path, key);
   if (pem === undefined) await writeFiles(folder, { [keyFile]: pemOf(key) });
   return key;
+}
+
+/**
+ * Holds a key's signature against its public key, by the second implementation of Ed25519.
+ * @throws PlantError SYNC_IDENTITY_UNUSABLE
+ */
+export async function proveKey(path: string, key: SigningKey): Promise<void> {
+  const { naclVerify } = await import("../util/seal.ts");
+  if (naclVerify(key.publicKey, probe, sign(key, probe))) return;
+  throw unusable(path, "two implementations disagree about its signature");
 }
 
 /**

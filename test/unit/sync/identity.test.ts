@@ -6,11 +6,12 @@ import { join } from "node:path";
 import { test } from "node:test";
 import {
   deviceKey,
+  proveKey,
   readIdentity,
   readProgress,
   writeProgress,
 } from "../../../src/sync/identity.ts";
-import { sign } from "../../../src/util/ed25519.ts";
+import { generateSigningKey, sign } from "../../../src/util/ed25519.ts";
 import { PlantError } from "../../../src/util/errors.ts";
 import { naclVerify } from "../../../src/util/seal.ts";
 
@@ -42,6 +43,15 @@ test("the key is made once, for the owner alone, and both implementations know i
     const message = Buffer.from("a batch");
     assert.ok(naclVerify(first.publicKey, message, sign(again, message)));
   }));
+
+test("a key whose signature the second implementation does not know is refused", async () => {
+  const [key, other] = [generateSigningKey(), generateSigningKey()];
+  await proveKey("device.key", key);
+  await assert.rejects(
+    () => proveKey("device.key", { ...key, publicKey: other.publicKey }),
+    isUnusable("two implementations disagree about its signature"),
+  );
+});
 
 test("without an identity file the gateway is simply not enrolled", () =>
   inFolder(async (folder) => {
