@@ -48,6 +48,8 @@ const framesHeadroom = 128;
 const headroomBytes = 4096;
 /** Messages waiting per peer. */
 const sendQueueMax = 16_384;
+/** Bytes waiting per peer. */
+const sendBytesMax = 67_108_864;
 
 /**
  * Starts a broker; when it resolves, it listens.
@@ -70,15 +72,23 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
     }
   }
 
-  const opened = await (deps.transport ?? transport).bindRouter({
-    listeners: config.listeners,
-    messageBytesMax: config.messageBytesMax + headroomBytes,
-    framesMax: config.framesMax + framesHeadroom,
-    sendQueueMax,
-    onMessage: (peer, frames, { principal }) =>
-      take({ kind: "message", peer, principal, frames, nowMs: clock.monotonicMs() }),
-    onGone: (peer) => take({ kind: "gone", peer, nowMs: clock.monotonicMs() }),
-  });
+  const opened = await (deps.transport ?? transport).bindRouter(
+    { clock, random },
+    {
+      listeners: config.listeners,
+      messageBytesMax: config.messageBytesMax + headroomBytes,
+      framesMax: config.framesMax + framesHeadroom,
+      sendQueueMax,
+      sendBytesMax,
+      connectionsMax: config.peersMax,
+      onSlow() {},
+      onDrained() {},
+      onRefused() {},
+      onMessage: (peer, frames, { principal }) =>
+        take({ kind: "message", peer, principal, frames, nowMs: clock.monotonicMs() }),
+      onGone: (peer) => take({ kind: "gone", peer, nowMs: clock.monotonicMs() }),
+    },
+  );
   socket = opened;
 
   const loop = startLoop({

@@ -166,6 +166,7 @@ class BrokerLink implements Link {
       messageBytesMax: messageBytesMax + headroomBytes,
       framesMax: replyFramesMax,
       sendQueueMax: requestsMax * 2,
+      sendBytesMax: 4 * messageBytesMax,
       onMessage: (frames) => this.#hear(frames),
       onUp: (isAnew) => this.#up(isAnew),
       onLost: (reason) => this.#lost(reason),

@@ -1,10 +1,15 @@
 // Message sockets as the parts of the bus see them: a ROUTER on several listeners and a DEALER.
 // It must not know what travels, nor name the library beneath.
+import type { Clock } from "../util/clock.ts";
+import type { Random } from "../util/random.ts";
 
-/** Frames of one message, in order. A frame is never changed after it was sent. */
+/** Frames of one message, in order. A frame is never changed after it was sent or received. */
 export type Frames = readonly Uint8Array[];
 
-/** Names one connection of a router, for as long as the router lives; not for reading. */
+/**
+ * Names one connection of a router, for as long as the router lives; not for reading. A peer that
+ * comes back has another name, whatever identity it announces, where the transport can tell.
+ */
 export type Peer = string;
 
 /** One address to listen on; whoever comes in by it is this principal. */
@@ -12,54 +17,113 @@ export interface Listener {
   readonly principal: string;
   /** `ipc:///path` (at most 107 bytes of path) or `tcp://host:port`, port 0 for a free one. */
   readonly endpoint: string;
+  /** Public keys (Z85, 40 characters) that are let in by CURVE; tcp only. None: no CURVE. */
+  readonly keys?: readonly string[];
+}
+
+/** A pair of CURVE keys, Z85, 40 characters each. */
+export interface KeyPair {
+  readonly publicKey: string;
+  readonly secretKey: string;
 }
 
 /** Bounds of one socket. */
 export interface WireLimits {
   /** Bytes of one message; a peer that sends more loses its connection or its message. */
   readonly messageBytesMax: number;
-  /** Frames of one message; messages with more are dropped and counted. */
+  /** Frames of one message; as above. */
   readonly framesMax: number;
   /** Messages waiting to be sent per peer. */
   readonly sendQueueMax: number;
+  /** Bytes waiting to be sent per peer; one message is always let in. */
+  readonly sendBytesMax: number;
 }
 
-/** What a socket refused so far. */
+/** Why a connection or a message was refused. */
+export type WireRefusal =
+  | "greeting" // not ZMTP 3, or a mechanism that is not ours
+  | "handshake" // a wrong command or socket type before messages may flow, or none in time
+  | "command" // a malformed command, or one out of place
+  | "frame" // reserved bits, or a length nobody can mean
+  | "frames" // more frames than a message may have
+  | "size" // more bytes than a message may have
+  | "connections" // no room for another connection
+  | "memory" // unfinished messages of all peers together hold too much
+  | "key"; // CURVE: a key that is not let in
+
+/** What a socket did and refused so far. */
 export interface WireCounters {
-  /** Messages that arrived but broke a limit. */
-  readonly refused: number;
-  /** Messages not sent because a queue was full. */
+  /** Connections that stand now, and all that ever stood. */
+  readonly connections: number;
+  readonly accepted: number;
+  readonly messagesIn: number;
+  readonly messagesOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** Messages not sent because a queue was full or the peer gone. */
   readonly dropped: number;
+  readonly refused: Readonly<Record<WireRefusal, number>>;
+}
+
+/** What time and chance a socket is made with. */
+export interface WireDeps {
+  readonly clock: Clock;
+  readonly random: Random;
 }
 
 export interface RouterOptions extends WireLimits {
   readonly listeners: readonly Listener[];
+  /** Connections at one time, all listeners together; more are closed at once. */
+  readonly connectionsMax: number;
+  /** The router's own keys; needed where a listener has keys. */
+  readonly curve?: KeyPair | undefined;
   readonly onMessage: (peer: Peer, frames: Frames, listener: Listener) => void;
-  /** A peer is known to be gone; told at the latest when something is sent to it. */
+  /** A peer is gone. libzmq tells it only when something is sent to the peer. */
   readonly onGone: (peer: Peer) => void;
+  /** More than half of what may wait for a peer waits; told once until `onDrained`. */
+  readonly onSlow: (peer: Peer) => void;
+  /** Little waits for a slow peer now. */
+  readonly onDrained: (peer: Peer) => void;
+  /** A connection or message was refused; `peer` is missing where it has no name yet. */
+  readonly onRefused: (refusal: WireRefusal, listener: Listener, peer: Peer | undefined) => void;
 }
 
-/** Talks with many peers. Disposal closes every listener and forgets what was not sent. */
+/**
+ * Talks with many peers. Disposal stops listening, sends what was accepted for at most a second,
+ * and closes.
+ */
 export interface RouterSocket extends AsyncDisposable {
   /** The listeners with their real addresses. */
   readonly listeners: readonly Listener[];
   readonly counters: WireCounters;
   /** Settles with an error when the socket ends by itself. */
   readonly ended: Promise<Error | undefined>;
-  /** Sends without waiting: a full queue or a gone peer drops the message. */
+  /** Sends without waiting: a full queue or a gone peer drops the message and counts it. */
   send(peer: Peer, frames: Frames): void;
+  /** Reads nothing more from a peer until `resume`. False where the transport cannot. */
+  pause(peer: Peer): boolean;
+  resume(peer: Peer): void;
+  /** Closes the connection of a peer after what waits for it, without `onGone`. */
+  close(peer: Peer): void;
 }
 
 export interface DealerOptions extends WireLimits {
   readonly endpoint: string;
+  /** Own keys and the router's public one, for CURVE over tcp. */
+  readonly curve?: (KeyPair & { readonly serverKey: string }) | undefined;
   readonly onMessage: (frames: Frames) => void;
   /** The connection stands. Told once. */
   readonly onUp: () => void;
   /** The connection is lost. Told once; the socket is of no more use. */
   readonly onDown: () => void;
+  /** After a `send` that returned false: there is room again. */
+  readonly onDrained?: () => void;
 }
 
-/** Talks with one peer; keeps trying to connect until it stood once or is closed. */
+/**
+ * Talks with one peer; keeps trying to connect until it stood once or is closed. Disposal sends
+ * what was accepted for at most a second, and closes.
+ */
 export interface DealerSocket extends AsyncDisposable {
   readonly counters: WireCounters;
   /** Queues a message; false when the queue is full and the message was dropped. */
@@ -69,7 +133,7 @@ export interface DealerSocket extends AsyncDisposable {
 /** A way to make message sockets. */
 export interface Transport {
   /** @throws PlantError ENDPOINT_UNUSABLE; nothing stays open then. */
-  bindRouter(options: RouterOptions): Promise<RouterSocket>;
+  bindRouter(deps: WireDeps, options: RouterOptions): Promise<RouterSocket>;
   /** @throws PlantError ENDPOINT_UNUSABLE for an address that cannot be one. */
-  connectDealer(options: DealerOptions): DealerSocket;
+  connectDealer(deps: WireDeps, options: DealerOptions): DealerSocket;
 }

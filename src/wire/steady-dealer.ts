@@ -1,19 +1,23 @@
 // A dealer that comes back: after a loss it waits, longer each time, and connects anew.
 // It must not know what travels, or when a silent peer counts as lost.
 import { backoffMs } from "../util/backoff.ts";
-import type { Clock } from "../util/clock.ts";
-import type { Random } from "../util/random.ts";
 import { asError, type Running } from "../util/running.ts";
-import type { DealerSocket, Frames, Transport, WireLimits } from "./socket.ts";
+import type {
+  DealerOptions,
+  DealerSocket,
+  Frames,
+  Transport,
+  WireDeps,
+  WireLimits,
+} from "./socket.ts";
 
-export interface SteadyDealerDeps {
-  readonly clock: Clock;
-  readonly random: Random;
+export interface SteadyDealerDeps extends WireDeps {
   readonly transport: Transport;
 }
 
 export interface SteadyDealerOptions extends WireLimits {
   readonly endpoint: string;
+  readonly curve?: DealerOptions["curve"] | undefined;
   readonly onMessage: (frames: Frames) => void;
   /** A connection stands; `isAnew` after a loss. */
   readonly onUp: (isAnew: boolean) => void;
@@ -53,7 +57,7 @@ export function openSteadyDealer(
 
   function connect(): void {
     connection += 1;
-    const made: DealerSocket = transport.connectDealer({
+    const made: DealerSocket = transport.connectDealer(deps, {
       ...reach,
       onMessage: (frames) => {
         if (made === socket) onMessage(frames);

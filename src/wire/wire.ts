@@ -6,13 +6,16 @@ export type {
   DealerOptions,
   DealerSocket,
   Frames,
+  KeyPair,
   Listener,
   Peer,
   RouterOptions,
   RouterSocket,
   Transport,
   WireCounters,
+  WireDeps,
   WireLimits,
+  WireRefusal,
 } from "./socket.ts";
 export { openSteadyDealer, type SteadyDealer } from "./steady-dealer.ts";
 

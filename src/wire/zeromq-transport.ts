@@ -11,7 +11,10 @@ import type {
   RouterOptions,
   RouterSocket,
   Transport,
+  WireCounters,
+  WireDeps,
   WireLimits,
+  WireRefusal,
 } from "./socket.ts";
 
 /** Listeners of one router; the first character of a peer's name is its listener. */
@@ -20,9 +23,24 @@ const listenersMax = 256;
 const reconnectMs = 50;
 const reconnectCeilingMs = 1000;
 
-interface Counters {
-  refused: number;
-  dropped: number;
+type Counters = { -readonly [K in keyof WireCounters]: WireCounters[K] } & {
+  refused: Record<WireRefusal, number>;
+};
+
+function noCounts(): Counters {
+  const refused = {
+    greeting: 0,
+    handshake: 0,
+    command: 0,
+    frame: 0,
+    frames: 0,
+    size: 0,
+    connections: 0,
+    memory: 0,
+    key: 0,
+  };
+  const counts = { connections: 0, accepted: 0, messagesIn: 0, messagesOut: 0 };
+  return { ...counts, bytesIn: 0, bytesOut: 0, dropped: 0, refused };
 }
 
 /** What both kinds of socket are opened with. With `sendTimeout: 0` a send never stays pending. */
@@ -55,8 +73,8 @@ async function receiveAll(
   }
 }
 
-async function bindRouter(options: RouterOptions): Promise<RouterSocket> {
-  const counters: Counters = { refused: 0, dropped: 0 };
+async function bindRouter(_: WireDeps, options: RouterOptions): Promise<RouterSocket> {
+  const counters = noCounts();
   if (options.listeners.length > listenersMax) {
     throw unusable("broker", `more than ${listenersMax} listeners`);
   }
@@ -84,7 +102,7 @@ async function bindRouter(options: RouterOptions): Promise<RouterSocket> {
       if (id === undefined) return;
       if (isWithin(frames, options)) {
         options.onMessage(mark + id.toString("latin1"), frames, listener);
-      } else counters.refused += 1;
+      } else counters.refused.size += 1;
     });
   });
   const send = (peer: string, frames: Frames) => {
@@ -100,6 +118,9 @@ async function bindRouter(options: RouterOptions): Promise<RouterSocket> {
     listeners,
     counters,
     send,
+    pause: () => false,
+    resume() {},
+    close() {},
     ended: Promise.race(loops),
     async [Symbol.asyncDispose]() {
       closeAll();
@@ -117,9 +138,9 @@ async function bind(socket: Router, endpoint: string): Promise<void> {
   }
 }
 
-function connectDealer(options: DealerOptions): DealerSocket {
+function connectDealer(_: WireDeps, options: DealerOptions): DealerSocket {
   checkEndpoint(options.endpoint);
-  const counters: Counters = { refused: 0, dropped: 0 };
+  const counters = noCounts();
   const socket = new Dealer({
     ...optionsOf(options),
     reconnectInterval: reconnectMs,
@@ -141,7 +162,7 @@ function connectDealer(options: DealerOptions): DealerSocket {
   const loop = receiveAll(socket, (frames) => {
     if (stage === "over") return;
     if (isWithin(frames, options)) options.onMessage(frames);
-    else counters.refused += 1;
+    else counters.refused.size += 1;
   });
   try {
     socket.connect(options.endpoint);

@@ -100,6 +100,7 @@ export class Registration implements Worker {
       messageBytesMax: messageBytesMax + headroomBytes,
       framesMax,
       sendQueueMax,
+      sendBytesMax: 4 * messageBytesMax,
       onMessage: (frames) => this.#hear(frames),
       onUp: (isAnew) => this.#up(isAnew),
       onLost: (reason) => this.#lost(reason),

@@ -5,6 +5,7 @@ import type {
   Listener,
   RouterOptions,
   Transport,
+  WireCounters,
 } from "../../src/wire/wire.ts";
 
 interface Connection {
@@ -14,6 +15,28 @@ interface Connection {
   listener: Listener | undefined;
   isOpen: boolean;
 }
+
+/** Counters of a wire that refuses nothing. */
+export const noCounts: WireCounters = {
+  connections: 0,
+  accepted: 0,
+  messagesIn: 0,
+  messagesOut: 0,
+  bytesIn: 0,
+  bytesOut: 0,
+  dropped: 0,
+  refused: {
+    greeting: 0,
+    handshake: 0,
+    command: 0,
+    frame: 0,
+    frames: 0,
+    size: 0,
+    connections: 0,
+    memory: 0,
+    key: 0,
+  },
+};
 
 export interface FakeWire extends Transport {
   /** Breaks every connection to an endpoint, as a broker that dies does. */
@@ -50,15 +73,18 @@ export function fakeWire(): FakeWire {
         if (connection.options.endpoint === endpoint && connection.router) drop(connection);
       }
     },
-    async bindRouter(options) {
+    async bindRouter(_, options) {
       for (const listener of options.listeners) {
         routers.set(listener.endpoint, { options, listener });
       }
       for (const connection of connections) meet(connection);
       return {
         listeners: options.listeners,
-        counters: { refused: 0, dropped: 0 },
+        counters: noCounts,
         ended: new Promise(() => {}),
+        pause: () => false,
+        resume() {},
+        close() {},
         send(peer, frames: Frames) {
           const to = [...connections].find((one) => one.peer === peer && one.router === options);
           if (to === undefined) queueMicrotask(() => options.onGone(peer));
@@ -72,7 +98,7 @@ export function fakeWire(): FakeWire {
         },
       };
     },
-    connectDealer(options) {
+    connectDealer(_, options) {
       count += 1;
       const connection: Connection = {
         peer: `peer${count}`,
@@ -84,7 +110,7 @@ export function fakeWire(): FakeWire {
       connections.add(connection);
       queueMicrotask(() => meet(connection));
       return {
-        counters: { refused: 0, dropped: 0 },
+        counters: noCounts,
         send(frames) {
           const { router, listener, peer } = connection;
           if (!connection.isOpen || router === undefined || listener === undefined) return false;

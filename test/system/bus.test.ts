@@ -273,9 +273,14 @@ test(
   limit,
   async () => {
     const endpoint = newEndpoint();
-    const limits = { messageBytesMax: 1000, framesMax: 10, sendQueueMax: 20 };
+    const limits = {
+      messageBytesMax: 1000,
+      framesMax: 10,
+      sendQueueMax: 20,
+      sendBytesMax: 100_000,
+    };
     const ignore = () => {};
-    await using dealer = transport.connectDealer({
+    await using dealer = transport.connectDealer(deps, {
       ...limits,
       endpoint,
       onMessage: ignore,
@@ -291,7 +296,7 @@ test(
     const all = new Promise<void>((resolve) => {
       done = resolve;
     });
-    await using router = await transport.bindRouter({
+    await using router = await transport.bindRouter(deps, {
       ...limits,
       listeners: [{ principal: "admin", endpoint }],
       onMessage: (_, [frame]) => {
@@ -299,6 +304,10 @@ test(
         if (heard.length === taken) done();
       },
       onGone: ignore,
+      connectionsMax: 10,
+      onSlow: ignore,
+      onDrained: ignore,
+      onRefused: ignore,
     });
     await all;
     assert.equal(router.listeners.length, 1);

@@ -430,9 +430,9 @@ test("who is closed while waiting to connect anew connects no more", async () =>
   let connections = 0;
   const transport = {
     ...it.wire,
-    connectDealer(options: Parameters<typeof it.wire.connectDealer>[0]) {
+    connectDealer(...of: Parameters<typeof it.wire.connectDealer>) {
       connections += 1;
-      return it.wire.connectDealer(options);
+      return it.wire.connectDealer(...of);
     },
   };
   const client = await startClient({ ...it.deps, transport }, { endpoint });
@@ -475,11 +475,17 @@ test("a broker that sends more than a worker takes at once hears so", async () =
   const wire = fakeWire();
   const log = openLog({ service: "test", level: "error", write: () => {} });
   const errors: string[] = [];
-  await using router = await wire.bindRouter({
+  const deps = { clock, log, random: seededRandom(5), transport: wire };
+  await using router = await wire.bindRouter(deps, {
     listeners: [{ principal: "admin", endpoint }],
     messageBytesMax: 1000,
     framesMax: 10,
     sendQueueMax: 10,
+    sendBytesMax: 10_000,
+    connectionsMax: 10,
+    onSlow() {},
+    onDrained() {},
+    onRefused() {},
     onGone: () => {},
     onMessage: (peer, frames) => {
       const said = plant.decodeFromWorker(frames);
@@ -492,7 +498,6 @@ test("a broker that sends more than a worker takes at once hears so", async () =
       }
     },
   });
-  const deps = { clock, log, random: seededRandom(5), transport: wire };
   const worker = await startWorker(deps, { endpoint, service: "s" }, { forever });
   await clock.advance(10);
   assert.equal(worker.busy, 1);
@@ -557,11 +562,16 @@ test("rubbish from a broker ends neither client nor worker", async () => {
   const deps = { clock, log, random: seededRandom(5), transport: wire };
   const head = { id: 1, remainingMs: 5000, trace: Buffer.alloc(16), flags: 0 };
   const replies: Frames[] = [];
-  await using router = await wire.bindRouter({
+  await using router = await wire.bindRouter(deps, {
     listeners: [{ principal: "admin", endpoint }],
     messageBytesMax: 1000,
     framesMax: 10,
     sendQueueMax: 10,
+    sendBytesMax: 10_000,
+    connectionsMax: 10,
+    onSlow() {},
+    onDrained() {},
+    onRefused() {},
     onGone: () => {},
     onMessage: (peer, frames) => {
       for (const bad of [[], [Buffer.from("no")], [Buffer.from("PLNC01"), Buffer.of(9)]]) {
