@@ -28,6 +28,12 @@ export const tools = {
     at: "/usr/bin/python3",
     probe: ["-c", "from pymodbus.server.async_io import ModbusSerialServer"],
   },
+  pyzmq: {
+    name: "python3-zmq",
+    debian: "python3-zmq",
+    at: "/usr/bin/python3",
+    probe: ["-c", "import zmq"],
+  },
   systemd: { name: "systemd-analyze", debian: "systemd" },
   compiler: { name: "gcc", debian: "gcc libc6-dev" },
 } as const satisfies Record<string, Tool>;
