@@ -22,6 +22,14 @@ export {
   type KeyUse,
   openKeySet,
 } from "./key-set.ts";
-export { isAdmitted, type Verb } from "./rights.ts";
+export {
+  type AccessConfig,
+  type Admission,
+  builtInRights,
+  makeAdmission,
+  type Reach,
+  type Rights,
+  rightsOf,
+} from "./rights.ts";
 export { base64url, bytesOf, isSame } from "./spelling.ts";
 export { type Claims, issueToken, type TokenExpectation, verifyToken } from "./token.ts";

@@ -147,9 +147,17 @@ export function settingNames(): string[] {
   for (const [sectionName, section] of Object.entries(schema.entries)) {
     const wrapped = "wrapped" in section ? section.wrapped : section;
     if (!("entries" in wrapped)) continue;
-    for (const key of Object.keys(wrapped.entries)) names.push(`${sectionName}.${key}`);
+    for (const [key, entry] of Object.entries(wrapped.entries)) {
+      if (!isGroup(entry)) names.push(`${sectionName}.${key}`);
+    }
   }
   return names;
+}
+
+/** Whether a setting is a group of names that only a file can hold. */
+function isGroup(entry: unknown): boolean {
+  const { type, wrapped } = entry as { type: string; wrapped?: { type: string } };
+  return type === "record" || wrapped?.type === "record";
 }
 
 /** Texts from environment and flags become numbers and booleans where they read as such. */

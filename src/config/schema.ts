@@ -1,4 +1,5 @@
 // Every setting once: type, unit, range, default, and why. It must not know who reads a setting.
+import { principals as builtIn } from "../util/paths.ts";
 import { v } from "../util/shape.ts";
 
 /** What documentation says of a setting. */
@@ -39,6 +40,18 @@ function choice<const T extends readonly string[]>(options: T, preset: T[number]
   return v.optional(v.pipe(v.picklist(options, message), note(why)), preset);
 }
 
+/** A place below a value, as issues of valibot name it. */
+function pathTo(value: unknown, keys: readonly (string | number)[]) {
+  const items: v.ObjectPathItem[] = [];
+  let input = value as Record<string, unknown>;
+  for (const each of keys) {
+    const key = String(each);
+    items.push({ type: "object", origin: "value", input, key, value: input[key] });
+    input = input[key] as Record<string, unknown>;
+  }
+  return items as [v.ObjectPathItem, ...v.ObjectPathItem[]];
+}
+
 /** A section with every key optional; unknown keys are refused. */
 function section<E extends v.ObjectEntries>(entries: E) {
   return v.optional(v.strictObject(entries, "a group of keys"), {} as never);
@@ -48,6 +61,56 @@ function section<E extends v.ObjectEntries>(entries: E) {
 const name = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, "a name of letters, digits, - and _, at most 63"),
+);
+
+/** One name of a pattern: printable ASCII without dot and `*`, or `*` alone. */
+const part = String.raw`(?:\*|[!-)+\-/-~]+)`;
+const servePattern = new RegExp(`^${part}(?:\\.${part})*$`);
+const callPattern = new RegExp(`^(?:\\*|default|${part}(?:\\.${part})+)$`);
+
+function patterns(form: RegExp, words: string) {
+  const one = v.pipe(v.string(words), v.maxLength(320, words), v.regex(form, words));
+  const many = "a list of at most 256 patterns";
+  return v.exactOptional(v.pipe(v.array(one, many), v.maxLength(256, many)));
+}
+
+const rights = v.strictObject({
+  serve: patterns(servePattern, "a service such as com.example.Pump, or com.example.*"),
+  call: patterns(callPattern, "a call such as com.example.Pump.start, or com.example.*"),
+});
+
+const principalName = v.pipe(
+  v.string(),
+  v.regex(/^[a-z][a-z0-9-]{0,31}$/, "a name of a-z, 0-9 and -, from a letter, at most 32 long"),
+);
+
+/** Where `default` stands in lists of principals that have none; whatever else is wrong there. */
+function defaultsOfNobody(all: unknown): (readonly (string | number)[])[] {
+  return Object.entries(Object(all) as object)
+    .filter(([name]) => !builtIn.some((one) => one === name))
+    .flatMap(([name, lists]) =>
+      Object.entries(Object(lists) as object).map(([verb, list]) => {
+        const at: unknown = Array.isArray(list) ? list.indexOf("default") : -1;
+        return [name, verb, Number(at)] as const;
+      }),
+    )
+    .filter(([, , at]) => at >= 0);
+}
+
+/** Whoever is admitted beside those built in, and what of theirs is another. */
+const principals = v.optional(
+  v.pipe(
+    v.record(principalName, rights, "a group of principals"),
+    v.maxEntries(64, "a group of at most 64 principals"),
+    v.rawCheck(({ dataset, addIssue }) => {
+      for (const path of defaultsOfNobody(dataset.value)) {
+        const message = `no principal ${path[0]} is built in, so it has no default`;
+        addIssue({ message, path: pathTo(dataset.value, path) });
+      }
+    }),
+    note("who may serve and call what; see below"),
+  ),
+  {},
 );
 
 const port = (preset: number, why: string) => whole("port", 0, 65_535, preset, why);
@@ -122,6 +185,7 @@ export const schema = v.strictObject(
         "closed",
         "open lets any local peer serve and call: development only",
       ),
+      principals,
     }),
     log: section({
       level: choice(["debug", "info", "warn", "error"], "info", "least severity that is written"),

@@ -3,13 +3,13 @@
 
 import { join } from "node:path";
 import type { LineAdapter } from "../../drivers/kit/kit.ts";
-import { isAdmitted } from "../access/access.ts";
+import { makeAdmission, rightsOf } from "../access/access.ts";
 import { type Client, startClient } from "../client/client.ts";
 import type { Config, LineConfig } from "../config/config.ts";
 import { type Clock, readBootId } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
-import { brokerEndpoint, type Paths, type Principal, principals } from "../util/paths.ts";
+import { brokerEndpoint, type Paths, type Principal } from "../util/paths.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
 import { type Operation, startWorker, type Worker } from "../worker/worker.ts";
@@ -74,12 +74,13 @@ async function startBrokerPart(context: PartContext): Promise<Part> {
   const { startBroker } = await import("../broker/broker.ts");
   const { clock, random, log, paths, config } = context;
   const { endpoint, ...settings } = config.broker;
-  const local = principals.map((principal) => ({
+  const local = Object.keys(rightsOf(config.access)).map((principal) => ({
     principal,
     endpoint: brokerEndpoint(paths, principal),
   }));
   const listeners = endpoint === "" ? local : [...local, { principal: "network", endpoint }];
   const { mode } = config.access;
+  const admission = makeAdmission(config.access);
   if (endpoint !== "" && mode === "closed") {
     log.warn("peers of the network endpoint are denied everything while access.mode is closed");
   }
@@ -88,7 +89,10 @@ async function startBrokerPart(context: PartContext): Promise<Part> {
       clock,
       random,
       log,
-      admits: (principal, verb, service) => isAdmitted(mode, principal, verb, service),
+      admits: (principal, verb, service) =>
+        verb === "serve"
+          ? admission.mayServe(principal, service)
+          : admission.mayCall(principal, service) !== "none",
     },
     { ...settings, listeners },
   );

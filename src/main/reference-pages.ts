@@ -1,7 +1,8 @@
 // The generated pages of docs/reference: settings from the schema, errors from the catalogue,
 // commands from their help. Pure. It must not know where pages are kept.
+import { builtInRights } from "../access/access.ts";
 import { cliReference } from "../cli/cli.ts";
-import { schema, variableOf } from "../config/config.ts";
+import { schema, settingNames, variableOf } from "../config/config.ts";
 import { type CatalogueEntry, catalogue } from "../util/catalogue.ts";
 import { usage } from "./command-line.ts";
 
@@ -69,6 +70,7 @@ function typeWord(shape: Shape | undefined): string {
   if (shape?.type === "string") return "text";
   if (shape?.type === "picklist" || shape?.type === "literal") return "word";
   if (shape?.type === "array") return "list of texts";
+  if (shape?.type === "record") return "groups by name";
   if (shape?.type === "boolean") return "true or false";
   return shape?.type ?? "";
 }
@@ -85,6 +87,7 @@ function rangeOf(find: (type: string) => Shape | undefined, first: Shape | undef
 
 function presetWord(preset: unknown): string {
   if (preset === "") return "(empty)";
+  if (preset !== null && typeof preset === "object" && !Array.isArray(preset)) return "(none)";
   if (Array.isArray(preset)) return preset.length === 0 ? "(none)" : preset.join(", ");
   return `\`${String(preset)}\``;
 }
@@ -93,9 +96,10 @@ function table(rows: readonly Row[], heading: string, variable: boolean): string
   const head = variable
     ? `| ${heading} | type, unit | range | default | what for | variable |\n|---|---|---|---|---|---|`
     : `| ${heading} | type, unit | range | default | what for |\n|---|---|---|---|---|`;
+  const names = new Set(settingNames());
   const lines = rows.map(({ name, type, range, preset, why }) => {
     const cells = [`\`${name}\``, type, range, preset, why];
-    if (variable) cells.push(`\`${variableOf(name)}\``);
+    if (variable) cells.push(names.has(name) ? `\`${variableOf(name)}\`` : "");
     return `| ${cells.join(" | ")} |`;
   });
   return [head, ...lines].join("\n");
@@ -106,7 +110,34 @@ function sectionText(name: string, shape: Shape): string | undefined {
   const entries = unwrap(shape).entries;
   if (entries === undefined) return undefined;
   const rows = Object.entries(entries).map(([key, entry]) => row(`${name}.${key}`, entry));
-  return `## ${name}\n\n${table(rows, "setting", true)}`;
+  const more = name === "access" ? `\n\n${rightsText()}` : "";
+  return `## ${name}\n\n${table(rows, "setting", true)}${more}`;
+}
+
+/** How rights are written, and what is built in. */
+function rightsText(): string {
+  const list = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(", ") || "–";
+  const rows = Object.entries(builtInRights).map(
+    ([name, { serve, call }]) => `| \`${name}\` | ${list(serve)} | ${list(call)} |`,
+  );
+  return [
+    "A *principal* is whoever comes in by one socket: `<run>/<principal>/broker.sock`. What a principal may do is two " +
+      "lists of patterns, and what no pattern names is denied; only `mmi.*` is open to every principal, and nobody may " +
+      "serve it.",
+    "```yaml\naccess:\n  principals:\n    pump-controller:\n      serve: [com.example.Pump]\n" +
+      "      call: [org.plantd.State.get, org.plantd.driver.*.status]\n" +
+      "    technician:\n      call: [default, com.example.*]\n```",
+    "A pattern is names joined by dots. Of `serve` they are the name of a service. Of `call` the last name is the " +
+      "operation, those before it are the service: `org.plantd.State.get` is the operation `get` of `org.plantd.State` " +
+      "and nothing else. The operation is the first frame of a request's body. `*` as the last name stands for all that " +
+      "may follow: `com.example.*` in `serve` is every service whose name begins with `com.example.`; in `call` it is " +
+      "every operation of the service `com.example` and of every service whose name begins with `com.example.`. `*` in " +
+      "another place stands for exactly one name, `*` alone for everything; within a name it is refused.",
+    "**A list written here replaces the built-in list of that principal; a list not written leaves it.** The word " +
+      "`default` in a list stands for the built-in one, so `[default, com.example.*]` adds to it. Every principal " +
+      "named here has a socket of its own; a new one is in no built-in list.",
+    `| principal | serve | call |\n|---|---|---|\n${rows.join("\n")}`,
+  ].join("\n\n");
 }
 
 /** The lines: one table per kind, and the devices once. */

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 
-/** Who a local peer is: the socket it comes in by. */
+/** Who a local peer is: the socket it comes in by. The configuration may name more. */
 export const principals = [
   "store",
   "sync",
@@ -50,6 +50,6 @@ export function findPaths(env: Environment): Paths {
 }
 
 /** The broker's endpoint for one principal. */
-export function brokerEndpoint(paths: Paths, principal: Principal): string {
+export function brokerEndpoint(paths: Paths, principal: string): string {
   return `ipc://${join(paths.run, principal, "broker.sock")}`;
 }

@@ -133,3 +133,53 @@ test("a file that nobody wrote as a configuration is refused before it is parsed
   writeFileSync(path, Buffer.alloc(1_048_576, "#"));
   assert.equal(loadConfig({ file: path }).http.host, "127.0.0.1");
 });
+
+test("principals and their patterns are checked, each at its place", () => {
+  const text = [
+    "access:",
+    "  principals:",
+    "    pump-controller: { serve: [com.example.Pump], call: [org.plantd.State.get, a.*.b, '*'] }",
+    "    Pump: {}",
+    "    valve:",
+    "      serve: [a..b, 'a b', 'a*', '', .a, com.example.*]",
+    "      call:",
+    "        - Pump",
+    "        - default",
+    "        - 'a.b*'",
+    "        - 'a.b'",
+    "      read: [a.b]",
+    "    driver: { call: [default, com.example.Pump.state], serve: all }",
+  ].join("\n");
+  const call = "access.principals.valve.call";
+  const serve = "access.principals.valve.serve";
+  const service = "must be a service such as com.example.Pump, or com.example.*";
+  assert.deepEqual(flawsOf(() => parseConfig(text, { file: "p.yaml" })).sort(), [
+    `p.yaml:10:11 ${call}.2: must be a call such as com.example.Pump.start, or com.example.*`,
+    "p.yaml:12:7 access.principals.valve.read: no key has this name here",
+    "p.yaml:13:56 access.principals.driver.serve: must be a list of at most 256 patterns",
+    "p.yaml:4:5 access.principals.Pump: must be a name of a-z, 0-9 and -, from a letter, at most 32 long",
+    ...[15, 21, 28, 34, 38].map((column, at) => `p.yaml:6:${column} ${serve}.${at}: ${service}`),
+    `p.yaml:8:11 ${call}.0: must be a call such as com.example.Pump.start, or com.example.*`,
+    `p.yaml:9:11 ${call}.1: no principal valve is built in, so it has no default`,
+  ]);
+});
+
+test("the word default is for principals that are built in", () => {
+  const text =
+    "access:\n  principals:\n    pump: { call: [a.b, default] }\n    http: { call: [default] }\n";
+  assert.deepEqual(
+    flawsOf(() => parseConfig(text, { file: "p.yaml" })),
+    [
+      "p.yaml:3:25 access.principals.pump.call.1: no principal pump is built in, so it has no default",
+    ],
+  );
+});
+
+test("principals are limited to 64", () => {
+  const of = (count: number) => {
+    const names = Array.from({ length: count }, (_, at) => `    p${at}: {}`);
+    return parseConfig(["access:", "  principals:", ...names].join("\n"), {});
+  };
+  assert.equal(Object.keys(of(64).access.principals).length, 64);
+  assert.equal(flawsOf(() => of(65)).length, 1);
+});
