@@ -6,7 +6,7 @@ import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
-import { type Transport, transport } from "../wire/wire.ts";
+import { type DealerOptions, type Transport, transport } from "../wire/wire.ts";
 import { decodeReply, encodeCall } from "./body.ts";
 import { openLink } from "./link.ts";
 import { type Part, PartQueue } from "./parts.ts";
@@ -57,6 +57,8 @@ export interface ClientDeps {
 export interface ClientConfig {
   /** Address of the broker. */
   readonly endpoint: string;
+  /** Own keys and the broker's public one, for an endpoint that asks for CURVE. */
+  readonly curve?: DealerOptions["curve"];
   /** Deadline of a request that names none; 5,000 when absent. */
   readonly deadlineMs?: number;
   /** Deadline of a stream that names none; 45,000 when absent. */

@@ -7,7 +7,12 @@ import { hasCode, PlantError, type WireError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
-import { openSteadyDealer, type SteadyDealer, type Transport } from "../wire/wire.ts";
+import {
+  type DealerOptions,
+  openSteadyDealer,
+  type SteadyDealer,
+  type Transport,
+} from "../wire/wire.ts";
 
 export interface LinkDeps {
   readonly clock: Clock;
@@ -18,6 +23,7 @@ export interface LinkDeps {
 
 export interface LinkSettings {
   readonly endpoint: string;
+  readonly curve?: DealerOptions["curve"];
   readonly connectMs: number;
   readonly requestsMax: number;
   readonly livenessMs: number;
@@ -160,9 +166,10 @@ class BrokerLink implements Link {
   }
 
   #openDealer(): SteadyDealer {
-    const { messageBytesMax, requestsMax, endpoint } = this.#settings;
+    const { messageBytesMax, requestsMax, endpoint, curve } = this.#settings;
     return openSteadyDealer(this.#deps, {
       endpoint,
+      curve,
       messageBytesMax: messageBytesMax + headroomBytes,
       framesMax: replyFramesMax,
       sendQueueMax: requestsMax * 2,

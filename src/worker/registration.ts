@@ -7,7 +7,12 @@ import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { type Running, startLoop, within } from "../util/running.ts";
-import { openSteadyDealer, type SteadyDealer, type Transport } from "../wire/wire.ts";
+import {
+  type DealerOptions,
+  openSteadyDealer,
+  type SteadyDealer,
+  type Transport,
+} from "../wire/wire.ts";
 import { Assignment, type WorkerRequest } from "./assignment.ts";
 
 /** Serves one operation: what it returns is the reply's `data`; a PlantError is its `error`. */
@@ -29,6 +34,7 @@ export interface RegistrationDeps {
 
 export interface RegistrationSettings {
   readonly endpoint: string;
+  readonly curve?: DealerOptions["curve"];
   readonly service: string;
   readonly concurrency: number;
   readonly heartbeatMs: number;
@@ -94,9 +100,10 @@ export class Registration implements Worker {
   }
 
   #openDealer(): SteadyDealer {
-    const { endpoint, messageBytesMax } = this.#settings;
+    const { endpoint, curve, messageBytesMax } = this.#settings;
     return openSteadyDealer(this.#deps, {
       endpoint,
+      curve,
       messageBytesMax: messageBytesMax + headroomBytes,
       framesMax,
       sendQueueMax,

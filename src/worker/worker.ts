@@ -3,7 +3,7 @@
 import type { Clock } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
-import { type Transport, transport } from "../wire/wire.ts";
+import { type DealerOptions, type Transport, transport } from "../wire/wire.ts";
 import { type Operation, Registration, type Worker } from "./registration.ts";
 
 export type { WorkerRequest } from "./assignment.ts";
@@ -20,6 +20,8 @@ export interface WorkerDeps {
 export interface WorkerConfig {
   /** Address of the broker. */
   readonly endpoint: string;
+  /** Own keys and the broker's public one, for an endpoint that asks for CURVE. */
+  readonly curve?: DealerOptions["curve"];
   readonly service: string;
   /** Requests served at once; 1 when absent. */
   readonly concurrency?: number;
