@@ -16,6 +16,14 @@ import { type Admission, type BrokerSettings, type Effect, newState } from "./st
 import { type Input, step } from "./step.ts";
 import { pauseMs } from "./watch.ts";
 
+export type {
+  BrokerAnswer,
+  BrokersAnswer,
+  QueueAnswer,
+  Refusal,
+  ServiceAnswer,
+  WorkersAnswer,
+} from "./answers.ts";
 export type { Admission, BrokerSettings } from "./state.ts";
 
 export interface BrokerDeps {
