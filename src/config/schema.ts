@@ -27,6 +27,11 @@ function whole(unit: string, min: number, max: number, preset: number, why: stri
   );
 }
 
+/** A whole number that may be absent. */
+function optionalWhole(unit: string, min: number, max: number, why: string) {
+  return v.exactOptional(whole(unit, min, max, min, why).wrapped);
+}
+
 function flag(preset: boolean, why: string) {
   return v.optional(v.pipe(v.boolean("true or false"), note(why)), preset);
 }
@@ -68,6 +73,8 @@ const part = String.raw`(?:\*|[!-)+\-/-~]+)`;
 const servePattern = new RegExp(`^${part}(?:\\.${part})*$`);
 const callPattern = new RegExp(`^(?:\\*|default|${part}(?:\\.${part})+)$`);
 
+const serviceWords = "a service such as com.example.Pump, or com.example.*";
+
 function patterns(form: RegExp, words: string) {
   const one = v.pipe(v.string(words), v.maxLength(320, words), v.regex(form, words));
   const many = "a list of at most 256 patterns";
@@ -75,7 +82,7 @@ function patterns(form: RegExp, words: string) {
 }
 
 const rights = v.strictObject({
-  serve: patterns(servePattern, "a service such as com.example.Pump, or com.example.*"),
+  serve: patterns(servePattern, serviceWords),
   call: patterns(callPattern, "a call such as com.example.Pump.start, or com.example.*"),
 });
 
@@ -96,6 +103,37 @@ function defaultsOfNobody(all: unknown): (readonly (string | number)[])[] {
     )
     .filter(([, , at]) => at >= 0);
 }
+
+/** What may be another for one service; what is absent is as for all services. */
+const policy = v.strictObject({
+  retry: v.exactOptional(
+    v.pipe(
+      v.picklist(["never", "if-lost"], "one of never, if-lost"),
+      note(
+        "what becomes of a request whose worker is lost: an error to who asked, or another worker; " +
+          "if-lost is for services that may do the same thing twice",
+      ),
+    ),
+  ),
+  attemptsMax: optionalWhole("attempts", 1, 10, "workers that get one request, the first included"),
+  busyTimeoutMs: optionalWhole("ms", 100, 3_600_000, "silence allowed to a worker that is working"),
+  queueMax: optionalWhole("requests", 1, 100_000, "requests waiting; more are refused"),
+  queueTtlMs: optionalWhole("ms", 100, 3_600_000, "longest wait for a worker, deadline or not"),
+});
+
+/** Services that are served otherwise, by their names or patterns of them. */
+const policies = v.optional(
+  v.pipe(
+    v.record(
+      v.pipe(v.string(), v.maxLength(320, serviceWords), v.regex(servePattern, serviceWords)),
+      policy,
+      "a group of services",
+    ),
+    v.maxEntries(256, "a group of at most 256 services"),
+    note("services that are served otherwise; see below"),
+  ),
+  {},
+);
 
 /** Whoever is admitted beside those built in, and what of theirs is another. */
 const principals = v.optional(
@@ -230,6 +268,7 @@ export const schema = v.strictObject(
         requestsPerPeerMax: whole("requests", 1, 100_000, 1024, "open requests of one client"),
         framesMax: whole("frames", 4, 1024, 32, "frames in one message"),
         messageBytesMax: whole("bytes", 1024, 268_435_456, 16_777_216, "size of one message"),
+        services: policies,
       }),
       v.forward(
         v.partialCheck(

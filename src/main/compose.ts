@@ -73,7 +73,7 @@ function startPart(context: PartContext, name: PartName): Promise<Part> {
 async function startBrokerPart(context: PartContext): Promise<Part> {
   const { startBroker } = await import("../broker/broker.ts");
   const { clock, random, log, paths, config } = context;
-  const { endpoint, ...settings } = config.broker;
+  const { endpoint, services: _, ...settings } = config.broker;
   const local = Object.keys(rightsOf(config.access)).map((principal) => ({
     principal,
     endpoint: brokerEndpoint(paths, principal),

@@ -42,7 +42,7 @@ export function referencePages(): Readonly<Record<string, string>> {
 }
 
 function unwrap(shape: Shape): Shape {
-  return shape.type === "optional" && shape.wrapped !== undefined ? shape.wrapped : shape;
+  return /optional$/.test(shape.type) && shape.wrapped !== undefined ? shape.wrapped : shape;
 }
 
 /** The actions of a pipe, or the shape alone. */
@@ -61,7 +61,7 @@ function row(name: string, shape: Shape): Row {
     name,
     type: isWhole ? (said?.unit ?? "number") : typeWord(first),
     range: rangeOf(find, first),
-    preset: shape.type === "optional" ? presetWord(shape.default) : "required",
+    preset: presetOf(shape),
     why: said?.why ?? "",
   };
 }
@@ -83,6 +83,11 @@ function rangeOf(find: (type: string) => Shape | undefined, first: Shape | undef
   const longest = find("max_length")?.requirement;
   if (longest !== undefined) return `at most ${longest} characters`;
   return "";
+}
+
+function presetOf(shape: Shape): string {
+  if (shape.type === "exact_optional") return "as for all";
+  return shape.type === "optional" ? presetWord(shape.default) : "required";
 }
 
 function presetWord(preset: unknown): string {
@@ -110,8 +115,26 @@ function sectionText(name: string, shape: Shape): string | undefined {
   const entries = unwrap(shape).entries;
   if (entries === undefined) return undefined;
   const rows = Object.entries(entries).map(([key, entry]) => row(`${name}.${key}`, entry));
-  const more = name === "access" ? `\n\n${rightsText()}` : "";
-  return `## ${name}\n\n${table(rows, "setting", true)}${more}`;
+  const more = { access: rightsText, broker: () => policiesText(entries) }[name];
+  const parts = [`## ${name}`, table(rows, "setting", true), more?.()];
+  return parts.filter((part) => part !== undefined).join("\n\n");
+}
+
+/** What may be another for one service. */
+function policiesText({ services }: Readonly<Record<string, Shape>>): string {
+  const entries = unwrap(services ?? { type: "" }).pipe?.[0]?.value?.entries ?? {};
+  const rows = Object.entries(entries).map(([key, entry]) => row(key, entry));
+  return [
+    "### broker.services.<service>",
+    "By the name of a service or a pattern as of `access.principals` `serve`, best in quotes. Of several that fit, the " +
+      "most exact counts, setting by setting: a name before patterns, of patterns the one with more names, then the one " +
+      "without `*` in the middle. What none of them says is as for all services: `broker.busyTimeoutMs`, " +
+      "`broker.queueMax`, `broker.requestTtlMs`, 2 attempts, and `never`. No service of plantd is replayed unless you " +
+      "say so: among the operations of each are some that must not be carried out twice, and who asks repeats what may be.",
+    table(rows, "setting", false),
+    '```yaml\nbroker:\n  services:\n    "com.example.*": { queueMax: 50 }\n' +
+      "    com.example.Forecast: { retry: if-lost, busyTimeoutMs: 600000 }\n```",
+  ].join("\n\n");
 }
 
 /** How rights are written, and what is built in. */

@@ -183,3 +183,30 @@ test("principals are limited to 64", () => {
   assert.equal(Object.keys(of(64).access.principals).length, 64);
   assert.equal(flawsOf(() => of(65)).length, 1);
 });
+
+test("what a service may have of its own is checked, each at its place", () => {
+  const text = [
+    "broker:",
+    "  services:",
+    "    '*': { retry: always }",
+    "    a..b: {}",
+    "    com.example.*: { attemptsMax: 0, busyTimeoutMs: 99, queueMax: 1.5 }",
+    "    com.example.Pump: { retries: 3, retry: if-lost, queueTtlMs: 100 }",
+  ].join("\n");
+  const flaws = flawsOf(() => parseConfig(text, { file: "p.yaml" }));
+  const places = flaws.map((flaw) => flaw.split(" ").slice(0, 2).join(" ")).sort();
+  assert.deepEqual(places, [
+    "p.yaml:3:12 broker.services.*.retry:",
+    "p.yaml:4:5 broker.services.a..b:",
+    "p.yaml:5:22 broker.services.com.example.*.attemptsMax:",
+    "p.yaml:5:38 broker.services.com.example.*.busyTimeoutMs:",
+    "p.yaml:5:57 broker.services.com.example.*.queueMax:",
+    "p.yaml:6:25 broker.services.com.example.Pump.retries:",
+  ]);
+});
+
+test("a service has nothing of its own unless it is said", () => {
+  const { services } = parseConfig("broker: { services: { a.b: { queueMax: 7 } } }", {}).broker;
+  assert.deepEqual(services, { "a.b": { queueMax: 7 } });
+  assert.deepEqual(parseConfig("", {}).broker.services, {});
+});
