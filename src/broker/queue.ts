@@ -1,6 +1,14 @@
 // The life of a request inside the broker: queue, dispatch, reply, expiry, loss.
 // It must not know sockets, clocks, or what bodies mean.
-import { type Frames, plant, rfc18 } from "../mdp/mdp.ts";
+import {
+  abilities,
+  encodeToClient,
+  encodeToWorker,
+  type Frames,
+  type Head,
+  plant,
+  type ToWorker,
+} from "../mdp/mdp.ts";
 import type { Code } from "../util/catalogue.ts";
 import { type Detail, PlantError } from "../util/errors.ts";
 import type { Request, Service, State, Worker } from "./state.ts";
@@ -49,38 +57,21 @@ function dispatch(state: State, worker: Worker, request: Request): void {
   if (worker.active.size < worker.concurrency) idle.add(worker);
   request.worker = worker;
   state.dispatched.set(request.id, request);
-  if (worker.dialect === "rfc18") {
-    const client = addressOf(request.id);
-    say(state, worker, rfc18.encodeToWorker({ kind: "request", client, body: request.body }));
-    return;
-  }
-  const { body } = request;
-  const about = aboutOf(state, request);
-  say(state, worker, plant.encodeToWorker({ kind: "request", body, ...about }));
+  const { service, head } = aboutOf(state, request);
+  tell(state, worker, { kind: "request", service, head, body: request.body });
 }
 
-function aboutOf(state: State, request: Request): { service: string; head: plant.Head } {
+function aboutOf(state: State, request: Request): { service: string; head: Head } {
   const { id, trace, flags, dueMs, service } = request;
   const leftMs = Math.max(0, Math.floor(dueMs - state.nowMs));
   const remainingMs = Math.min(plant.noDeadline, leftMs);
   return { service: service.name, head: { id, remainingMs, trace, flags } };
 }
 
-/** The client address an RFC 18 worker sees: the broker's own request id. */
-function addressOf(id: number): Uint8Array {
-  const frame = Buffer.allocUnsafe(8);
-  frame.writeBigUInt64BE(BigInt(id));
-  return frame;
-}
-
-/** The request id in an address, or NaN. */
-export function idOf(address: Uint8Array): number {
-  if (address.length !== 8) return Number.NaN;
-  return Number(Buffer.from(address).readBigUInt64BE());
-}
-
 /** Sends to a worker and notes that it heard from us. */
-export function say(state: State, worker: Worker, frames: Frames): void {
+export function tell(state: State, worker: Worker, message: ToWorker): void {
+  const frames = encodeToWorker(worker.dialect, message);
+  if (frames === undefined) return;
   worker.saidMs = state.nowMs;
   state.effects.push({ peer: worker.peer, frames });
 }
@@ -92,8 +83,8 @@ export function tellWorker(
   news: { kind: "cancel" } | { kind: "credit"; credit: number },
 ): void {
   const { worker } = request;
-  if (worker?.dialect !== "plant") return;
-  say(state, worker, plant.encodeToWorker({ ...news, ...aboutOf(state, request) }));
+  if (worker === undefined) return;
+  tell(state, worker, { ...news, ...aboutOf(state, request) });
 }
 
 /** Passes a part or the last reply on to the client, in the client's dialect. */
@@ -107,22 +98,21 @@ export function answer(
   const isPartial = reply.kind === "partial";
   if (isPartial && (flags & plant.flag.partials) === 0) return;
   state.counters.replies += 1;
-  const about = { service: service.name, ...reply };
-  const frames =
-    request.dialect === "rfc18"
-      ? rfc18.encodeToClient(about)
-      : plant.encodeToClient({ ...about, head: { id: key, remainingMs: 0, trace, flags } });
-  state.effects.push({ peer: client.peer, frames });
+  const head = { id: key, remainingMs: 0, trace, flags };
+  const message = { kind: reply.kind, service: service.name, head, body: reply.body };
+  const frames = encodeToClient(request.dialect, message);
+  if (frames !== undefined) state.effects.push({ peer: client.peer, frames });
 }
 
-/** Tells a client of ours what went wrong; RFC 18 knows no errors, its clients hear nothing. */
+/** Tells a client what went wrong; where its dialect knows no errors, it hears nothing. */
 export function refuse(state: State, request: Request, code: Code, detail: Detail): void {
   const { client, service, key, trace, flags } = request;
-  if (client === undefined || request.dialect !== "plant") return;
+  if (client === undefined || !abilities[request.dialect].errors) return;
   const error = Buffer.from(JSON.stringify(new PlantError(code, detail).toWire()));
   const head = { id: key, remainingMs: 0, trace, flags };
   const message = { kind: "error", service: service.name, head, error } as const;
-  state.effects.push({ peer: client.peer, frames: plant.encodeToClient(message) });
+  const frames = encodeToClient(request.dialect, message);
+  if (frames !== undefined) state.effects.push({ peer: client.peer, frames });
 }
 
 /** The client is done with the request, whatever its worker does. */

@@ -1,6 +1,17 @@
 // The broker's decisions: what each message, loss and moment of time leads to.
 // It must not know sockets, clocks, or what bodies mean.
-import { decodeFromPeer, type Frames, plant, rfc18, sizeOf } from "../mdp/mdp.ts";
+import {
+  type Dialect,
+  decodeFromPeer,
+  encodeToClient,
+  encodeToWorker,
+  type Frames,
+  type FromClient,
+  type FromWorker,
+  type Head,
+  plant,
+  sizeOf,
+} from "../mdp/mdp.ts";
 import type { Code } from "../util/catalogue.ts";
 import { type Detail, hasCode } from "../util/errors.ts";
 import { answerInternal, isInternal } from "./mmi.ts";
@@ -8,7 +19,6 @@ import {
   answer,
   detach,
   enqueue,
-  idOf,
   makeRoomForService,
   pump,
   refuse,
@@ -72,13 +82,9 @@ function receive(state: State, input: Message): void {
   }
   try {
     const heard = decodeFromPeer(frames);
-    if (heard.dialect === "plant") {
-      if (heard.side === "client") hearClient(state, input, heard.message);
-      else hearWorker(state, input, worker, heard.message);
-    } else if (heard.side === "client") {
-      const { service, body } = heard.message;
-      ask(state, input, { dialect: "rfc18", key: -state.nextId, service, body });
-    } else hearRfc18Worker(state, input, worker, heard.message);
+    const { dialect } = heard;
+    if (heard.side === "client") hearClient(state, input, dialect, heard.message);
+    else hearWorker(state, input, { worker, dialect, message: heard.message });
   } catch (error) {
     if (!hasCode(error, "FRAME_MALFORMED")) throw error;
     state.counters.malformed += 1;
@@ -86,17 +92,18 @@ function receive(state: State, input: Message): void {
 }
 
 interface Asking {
-  readonly dialect: "plant" | "rfc18";
+  readonly dialect: Dialect;
   readonly key: number;
   readonly service: string;
   readonly body: Frames;
-  readonly head?: plant.Head;
+  readonly head: Head;
 }
 
-function hearClient(state: State, input: Message, message: plant.FromClient): void {
+function hearClient(state: State, input: Message, dialect: Dialect, message: FromClient): void {
   const { head, service } = message;
   if (message.kind === "request") {
-    ask(state, input, { dialect: "plant", key: head.id, service, body: message.body, head });
+    const key = dialect === "plant" ? head.id : -state.nextId;
+    ask(state, input, { dialect, key, service, body: message.body, head });
     return;
   }
   const request = state.clients.get(input.peer)?.open.get(head.id);
@@ -125,7 +132,6 @@ const nobody: Service = {
   nearestMs: Number.POSITIVE_INFINITY,
   wasServed: false,
 };
-const noTrace = new Uint8Array(16);
 
 function ask(state: State, input: Message, asking: Asking): void {
   const { settings, counters } = state;
@@ -177,7 +183,7 @@ function ask(state: State, input: Message, asking: Asking): void {
 function requestOf(state: State, client: Client, asking: Asking, service: Service): Request {
   const { head, dialect, key, body } = asking;
   const { nowMs, settings } = state;
-  const hasDeadline = head !== undefined && head.remainingMs !== plant.noDeadline;
+  const hasDeadline = head.remainingMs !== plant.noDeadline;
   const dueMs = hasDeadline ? nowMs + head.remainingMs : Number.POSITIVE_INFINITY;
   return {
     id: state.nextId,
@@ -187,8 +193,8 @@ function requestOf(state: State, client: Client, asking: Asking, service: Servic
     service,
     body,
     bytes: sizeOf(body),
-    trace: head === undefined ? noTrace : head.trace,
-    flags: head === undefined ? plant.flag.partials : head.flags,
+    trace: head.trace,
+    flags: head.flags,
     dueMs,
     queueDueMs: hasDeadline ? dueMs : nowMs + settings.requestTtlMs,
     worker: undefined,
@@ -233,55 +239,33 @@ function refusalOf(
   return undefined;
 }
 
-function hearWorker(
-  state: State,
-  input: Message,
-  worker: Worker | undefined,
-  message: plant.FromWorker,
-): void {
+interface WorkerSaid {
+  readonly worker: Worker | undefined;
+  readonly dialect: Dialect;
+  readonly message: FromWorker;
+}
+
+function hearWorker(state: State, input: Message, said: WorkerSaid): void {
+  const { worker, dialect, message } = said;
   switch (message.kind) {
     case "ready":
-      register(state, input, message, "plant");
+      register(state, input, message, dialect);
       return;
     case "disconnect":
       if (worker !== undefined) removeWorker(state, worker);
       return;
     case "heartbeat":
-      if (worker?.dialect !== "plant") sendAway(state, input, "plant");
+      if (worker?.dialect !== dialect) sendAway(state, input, dialect);
       return;
     case "partial":
     case "final": {
-      const request = belonging(state, input, worker, message.head.id);
+      const request = belonging(state, input, said, message.id);
       if (request !== undefined) conclude(state, request, message);
       return;
     }
     case "error": {
-      const request = belonging(state, input, worker, message.head.id);
+      const request = belonging(state, input, said, message.id);
       if (request !== undefined) fail(state, request, message.error);
-    }
-  }
-}
-
-function hearRfc18Worker(
-  state: State,
-  input: Message,
-  worker: Worker | undefined,
-  message: rfc18.FromWorker,
-): void {
-  switch (message.kind) {
-    case "ready":
-      register(state, input, { ...message, concurrency: 1 }, "rfc18");
-      return;
-    case "disconnect":
-      if (worker !== undefined) removeWorker(state, worker);
-      return;
-    case "heartbeat":
-      if (worker?.dialect !== "rfc18") sendAway(state, input, "rfc18");
-      return;
-    case "partial":
-    case "final": {
-      const request = belonging(state, input, worker, idOf(message.client));
-      if (request !== undefined) conclude(state, request, message);
     }
   }
 }
@@ -290,7 +274,7 @@ function register(
   state: State,
   input: Message,
   ready: { readonly service: string; readonly concurrency: number },
-  dialect: "plant" | "rfc18",
+  dialect: Dialect,
 ): void {
   const { peer, principal } = input;
   const { service: name, concurrency } = ready;
@@ -332,34 +316,29 @@ function register(
 }
 
 /** A valid command out of its place: DISCONNECT, and whatever the peer was doing is over. */
-function sendAway(state: State, input: Message, dialect: "plant" | "rfc18"): void {
+function sendAway(state: State, input: Message, dialect: Dialect): void {
   const { peer } = input;
   state.counters.outOfPlace += 1;
   const worker = state.workers.get(peer);
   if (worker !== undefined) removeWorker(state, worker);
-  const codec = dialect === "plant" ? plant : rfc18;
-  state.effects.push({ peer, frames: codec.encodeToWorker({ kind: "disconnect" }) });
+  const frames = encodeToWorker(dialect, { kind: "disconnect" });
+  if (frames !== undefined) state.effects.push({ peer, frames });
 }
 
 /** The request a reply is for: it must be one this very worker is working on. */
 function belonging(
   state: State,
   input: Message,
-  worker: Worker | undefined,
+  { worker, dialect }: WorkerSaid,
   id: number,
 ): Request | undefined {
   if (worker === undefined || worker.active.size === 0) {
-    const dialect = input.frames[0]?.[3] === 0x57 && isPlant(input.frames) ? "plant" : "rfc18";
     sendAway(state, input, dialect);
     return undefined;
   }
   const request = worker.active.get(id);
   if (request === undefined) state.counters.lateReplies += 1;
   return request;
-}
-
-function isPlant(frames: Frames): boolean {
-  return Buffer.from(frames[0] ?? []).toString("latin1") === plant.workerHeader;
 }
 
 function conclude(
@@ -375,13 +354,14 @@ function conclude(
 /** A worker's refusal: an error for our clients, a last reply of that shape for others. */
 function fail(state: State, request: Request, error: Uint8Array): void {
   const { client, service, key, trace, flags, worker } = request;
-  if (request.dialect === "rfc18") {
+  if (request.dialect !== "plant") {
     const body = [Buffer.from('{"success":false,"error":'), error, Buffer.from("}")];
     answer(state, request, { kind: "final", body: [Buffer.concat(body)] });
   } else if (client !== undefined) {
     const head = { id: key, remainingMs: 0, trace, flags };
-    const frames = plant.encodeToClient({ kind: "error", service: service.name, head, error });
-    state.effects.push({ peer: client.peer, frames });
+    const message = { kind: "error", service: service.name, head, error } as const;
+    const frames = encodeToClient(request.dialect, message);
+    if (frames !== undefined) state.effects.push({ peer: client.peer, frames });
   }
   if (worker !== undefined) release(state, worker, request);
 }

@@ -1,7 +1,6 @@
 // What time alone leads to: expiry, silent workers, heartbeats.
 // It must not know sockets, clocks, or what bodies mean.
-import { plant, rfc18 } from "../mdp/mdp.ts";
-import { detach, expireQueued, refuse, removeWorker, say, tellWorker } from "./queue.ts";
+import { detach, expireQueued, refuse, removeWorker, tell, tellWorker } from "./queue.ts";
 import type { Request, State, Worker } from "./state.ts";
 
 /** Longest time until the next tick, in milliseconds. */
@@ -12,8 +11,7 @@ export function pauseMs(state: State): number {
 
 /** A sign of life for a worker. */
 export function beat(state: State, worker: Worker): void {
-  const codec = worker.dialect === "plant" ? plant : rfc18;
-  say(state, worker, codec.encodeToWorker({ kind: "heartbeat" }));
+  tell(state, worker, { kind: "heartbeat" });
 }
 
 /** Ends what has waited too long, drops silent workers, and beats to the others. */

@@ -3,84 +3,40 @@
 import {
   bodyOf,
   bytesOf,
-  checkHeader,
   commandFrame,
   commandOf,
   endsAt,
   type Frames,
+  idAt,
+  isSame,
   malformed,
+  putId,
+  putWord,
+  requestBodyOf,
+  serviceFrame,
   serviceOf,
+  withBody,
+  wordAt,
 } from "./frame.ts";
+import type { FromClient, FromWorker, Head, OwnFromWorker, ToClient, ToWorker } from "./message.ts";
+
+export type { FromClient, Head, ToClient, ToWorker } from "./message.ts";
+export { creditAtStart, flag, noDeadline } from "./message.ts";
+export type { OwnFromWorker as FromWorker };
 
 /** First frame of messages between a client and the broker. */
 export const clientHeader = "PLNC01";
 /** First frame of messages between a worker and the broker. */
 export const workerHeader = "PLNW01";
+/** The bytes of `clientHeader`. */
+export const clientFrame = bytesOf(clientHeader);
+/** The bytes of `workerHeader`. */
+export const workerFrame = bytesOf(workerHeader);
 
 /** Length of the head frame. */
 const headBytes = 29;
-/** `remainingMs` of a request without a deadline. */
-export const noDeadline = 0xffff_ffff;
-/** Parts a client takes before it has granted credit. */
-export const creditAtStart = 16;
-/** Most requests a worker may announce to serve at once. */
-const concurrencyMax = 65_535;
-
-/** Bits of `flags`; unknown bits are carried and ignored. */
-export const flag = { partials: 1, credit: 2 } as const;
-
-/** What goes with every message about a request. */
-export interface Head {
-  /** Id of the request, unique per sender; below 2^53. */
-  readonly id: number;
-  /** Milliseconds left, or `noDeadline`. */
-  readonly remainingMs: number;
-  /** 16 bytes. */
-  readonly trace: Uint8Array;
-  readonly flags: number;
-}
-
-interface About<K extends string> {
-  readonly kind: K;
-  readonly service: string;
-  readonly head: Head;
-}
-interface WithBody {
-  readonly body: Frames;
-}
-interface WithCredit {
-  /** Parts allowed beside those allowed before, 1 to 65,535. */
-  readonly credit: number;
-}
-interface WithError {
-  /** An error as JSON: `{code, message, detail, retryable}`. */
-  readonly error: Uint8Array;
-}
-
-/** From a client to the broker. */
-export type FromClient =
-  | (About<"request"> & WithBody)
-  | About<"cancel">
-  | (About<"credit"> & WithCredit);
-
-/** From the broker to a client. */
-export type ToClient = (About<"partial" | "final"> & WithBody) | (About<"error"> & WithError);
-
-/** From a worker to the broker. */
-export type FromWorker =
-  | { readonly kind: "ready"; readonly service: string; readonly concurrency: number }
-  | (About<"partial" | "final"> & WithBody)
-  | (About<"error"> & WithError)
-  | { readonly kind: "heartbeat" }
-  | { readonly kind: "disconnect" };
-
-/** From the broker to a worker. */
-export type ToWorker =
-  | (About<"request"> & WithBody)
-  | About<"cancel">
-  | (About<"credit"> & WithCredit)
-  | { readonly kind: "heartbeat" }
-  | { readonly kind: "disconnect" };
+/** Most requests a worker may announce to serve at once, and most credit at a time. */
+const countMax = 65_535;
 
 /** The command bytes, by side. */
 const clientCommands = {
@@ -103,25 +59,43 @@ const workerCommands = {
   error: 9,
 } as const;
 
-const clientFrame = bytesOf(clientHeader);
-const workerFrame = bytesOf(workerHeader);
+const heartbeat: Frames = [workerFrame, commandFrame(workerCommands.heartbeat)];
+const disconnect: Frames = [workerFrame, commandFrame(workerCommands.disconnect)];
 
 /** Encodes what a client says. */
 export function encodeFromClient(message: FromClient): Frames {
-  return encodeAbout(clientFrame, clientCommands[message.kind], message);
+  const start = startOf(clientFrame, clientCommands[message.kind], message);
+  switch (message.kind) {
+    case "request":
+      return withBody(start, message.body);
+    case "cancel":
+      return start;
+    case "credit":
+      start.push(countFrame(message.credit));
+      return start;
+  }
 }
 
-/** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
+/**
+ * Reads what a client says; its header is known.
+ * @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong.
+ */
 export function decodeFromClient(frames: Frames): FromClient {
-  checkHeader(frames, clientHeader);
   switch (commandOf(frames[1])) {
-    case clientCommands.request:
-      return { kind: "request", ...withBody(frames) };
+    case clientCommands.request: {
+      const service = serviceOf(frames[2]);
+      const head = decodeHead(frames[3]);
+      return { kind: "request", service, head, body: requestBodyOf(frames, 4, service) };
+    }
     case clientCommands.cancel:
       endsAt(frames, 4);
-      return { kind: "cancel", ...about(frames) };
-    case clientCommands.credit:
-      return { kind: "credit", ...withCredit(frames) };
+      return { kind: "cancel", service: serviceOf(frames[2]), head: decodeHead(frames[3]) };
+    case clientCommands.credit: {
+      endsAt(frames, 5);
+      const service = serviceOf(frames[2]);
+      const head = decodeHead(frames[3]);
+      return { kind: "credit", service, head, credit: countOf(frames[4], "credit") };
+    }
     default:
       return malformed("command");
   }
@@ -129,48 +103,78 @@ export function decodeFromClient(frames: Frames): FromClient {
 
 /** Encodes what the broker says to a client. */
 export function encodeToClient(message: ToClient): Frames {
-  return encodeAbout(clientFrame, clientCommands[message.kind], message);
+  const start = startOf(clientFrame, clientCommands[message.kind], message);
+  if (message.kind !== "error") return withBody(start, message.body);
+  start.push(message.error);
+  return start;
 }
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToClient(frames: Frames): ToClient {
-  checkHeader(frames, clientHeader);
-  switch (commandOf(frames[1])) {
+  if (!isSame(frames[0], clientFrame)) return malformed("header");
+  const command = commandOf(frames[1]);
+  switch (command) {
     case clientCommands.partial:
-      return { kind: "partial", ...withBody(frames) };
-    case clientCommands.final:
-      return { kind: "final", ...withBody(frames) };
-    case clientCommands.error:
-      return { kind: "error", ...withError(frames) };
+    case clientCommands.final: {
+      const kind = command === clientCommands.partial ? "partial" : "final";
+      const service = serviceOf(frames[2]);
+      return { kind, service, head: decodeHead(frames[3]), body: bodyOf(frames, 4) };
+    }
+    case clientCommands.error: {
+      endsAt(frames, 5);
+      const service = serviceOf(frames[2]);
+      return { kind: "error", service, head: decodeHead(frames[3]), error: errorOf(frames[4]) };
+    }
     default:
       return malformed("command");
   }
 }
 
 /** Encodes what a worker says. */
-export function encodeFromWorker(message: FromWorker): Frames {
-  const byte = workerCommands[message.kind];
-  if (message.kind === "heartbeat" || message.kind === "disconnect") return bare(byte);
-  if (message.kind !== "ready") return encodeAbout(workerFrame, byte, message);
-  return [workerFrame, commandFrame(byte), bytesOf(message.service), number32(message.concurrency)];
+export function encodeFromWorker(message: OwnFromWorker): Frames {
+  switch (message.kind) {
+    case "ready": {
+      const start = [workerFrame, commandFrame(workerCommands.ready)];
+      start.push(serviceFrame(message.service), countFrame(message.concurrency));
+      return start;
+    }
+    case "partial":
+    case "final":
+      return withBody(startOf(workerFrame, workerCommands[message.kind], message), message.body);
+    case "error": {
+      const start = startOf(workerFrame, workerCommands.error, message);
+      start.push(message.error);
+      return start;
+    }
+    case "heartbeat":
+      return heartbeat;
+    case "disconnect":
+      return disconnect;
+  }
 }
 
-/** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
+/**
+ * Reads what a worker says; its header is known.
+ * @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong.
+ */
 export function decodeFromWorker(frames: Frames): FromWorker {
-  checkHeader(frames, workerHeader);
-  switch (commandOf(frames[1])) {
+  const command = commandOf(frames[1]);
+  switch (command) {
     case workerCommands.ready: {
       endsAt(frames, 4);
       const service = serviceOf(frames[2]);
-      const concurrency = readNumber(frames[3], concurrencyMax, "concurrency");
-      return { kind: "ready", service, concurrency };
+      return { kind: "ready", service, concurrency: countOf(frames[3], "concurrency") };
     }
     case workerCommands.partial:
-      return { kind: "partial", ...withBody(frames) };
-    case workerCommands.final:
-      return { kind: "final", ...withBody(frames) };
+    case workerCommands.final: {
+      const kind = command === workerCommands.partial ? "partial" : "final";
+      serviceOf(frames[2]);
+      return { kind, id: headId(frames[3]), body: bodyOf(frames, 4) };
+    }
     case workerCommands.error:
-      return { kind: "error", ...withError(frames) };
+      endsAt(frames, 5);
+      serviceOf(frames[2]);
+      return { kind: "error", id: headId(frames[3]), error: errorOf(frames[4]) };
     case workerCommands.heartbeat:
       endsAt(frames, 2);
       return { kind: "heartbeat" };
@@ -184,22 +188,40 @@ export function decodeFromWorker(frames: Frames): FromWorker {
 
 /** Encodes what the broker says to a worker. */
 export function encodeToWorker(message: ToWorker): Frames {
-  const byte = workerCommands[message.kind];
-  if (message.kind === "heartbeat" || message.kind === "disconnect") return bare(byte);
-  return encodeAbout(workerFrame, byte, message);
+  switch (message.kind) {
+    case "request":
+      return withBody(startOf(workerFrame, workerCommands.request, message), message.body);
+    case "cancel":
+      return startOf(workerFrame, workerCommands.cancel, message);
+    case "credit": {
+      const start = startOf(workerFrame, workerCommands.credit, message);
+      start.push(countFrame(message.credit));
+      return start;
+    }
+    case "heartbeat":
+      return heartbeat;
+    case "disconnect":
+      return disconnect;
+  }
 }
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToWorker(frames: Frames): ToWorker {
-  checkHeader(frames, workerHeader);
+  if (!isSame(frames[0], workerFrame)) return malformed("header");
   switch (commandOf(frames[1])) {
-    case workerCommands.request:
-      return { kind: "request", ...withBody(frames) };
+    case workerCommands.request: {
+      const service = serviceOf(frames[2]);
+      return { kind: "request", service, head: decodeHead(frames[3]), body: bodyOf(frames, 4) };
+    }
     case workerCommands.cancel:
       endsAt(frames, 4);
-      return { kind: "cancel", ...about(frames) };
-    case workerCommands.credit:
-      return { kind: "credit", ...withCredit(frames) };
+      return { kind: "cancel", service: serviceOf(frames[2]), head: decodeHead(frames[3]) };
+    case workerCommands.credit: {
+      endsAt(frames, 5);
+      const service = serviceOf(frames[2]);
+      const head = decodeHead(frames[3]);
+      return { kind: "credit", service, head, credit: countOf(frames[4], "credit") };
+    }
     case workerCommands.heartbeat:
       endsAt(frames, 2);
       return { kind: "heartbeat" };
@@ -211,77 +233,52 @@ export function decodeToWorker(frames: Frames): ToWorker {
   }
 }
 
-function bare(byte: number): Frames {
-  return [workerFrame, commandFrame(byte)];
-}
-
-function encodeAbout(
-  first: Uint8Array,
-  byte: number,
-  message: About<string> & Partial<WithBody & WithCredit & WithError>,
-): Frames {
-  const start = [first, commandFrame(byte), bytesOf(message.service), encodeHead(message.head)];
-  if (message.body !== undefined) return [...start, ...message.body];
-  if (message.error !== undefined) start.push(message.error);
-  if (message.credit !== undefined) start.push(number32(message.credit));
-  return start;
+function startOf(
+  header: Uint8Array,
+  command: number,
+  about: { readonly service: string; readonly head: Head },
+): Uint8Array[] {
+  return [header, commandFrame(command), serviceFrame(about.service), encodeHead(about.head)];
 }
 
 function encodeHead(head: Head): Uint8Array {
   const frame = Buffer.allocUnsafe(headBytes);
-  frame.writeUInt32BE(Math.floor(head.id / 2 ** 32), 0);
-  frame.writeUInt32BE(head.id % 2 ** 32, 4);
-  frame.writeUInt32BE(head.remainingMs, 8);
-  frame.set(head.trace, 12);
+  putId(frame, head.id);
+  putWord(frame, 8, head.remainingMs);
+  const { trace } = head;
+  for (let at = 0; at < 16; at += 1) frame[12 + at] = trace[at] ?? 0;
   frame[28] = head.flags;
   return frame;
 }
 
+function headId(frame: Uint8Array | undefined): number {
+  if (frame?.length !== headBytes) return malformed("head");
+  const id = idAt(frame);
+  return id < 0 ? malformed("head") : id;
+}
+
 function decodeHead(frame: Uint8Array | undefined): Head {
   if (frame?.length !== headBytes) return malformed("head");
-  const high = word(frame, 0);
-  if (high >= 2 ** 21) return malformed("head");
   return {
-    id: high * 2 ** 32 + word(frame, 4),
-    remainingMs: word(frame, 8),
+    id: headId(frame),
+    remainingMs: wordAt(frame, 8),
     trace: frame.subarray(12, 28),
     flags: frame[28] ?? 0,
   };
 }
 
-function word(frame: Uint8Array, at: number): number {
-  const [a = 0, b = 0, c = 0, d = 0] = [frame[at], frame[at + 1], frame[at + 2], frame[at + 3]];
-  return a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + d;
+function errorOf(frame: Uint8Array | undefined): Uint8Array {
+  return frame === undefined || frame.length === 0 ? malformed("error") : frame;
 }
 
-function number32(value: number): Uint8Array {
+function countFrame(value: number): Uint8Array {
   const frame = Buffer.allocUnsafe(4);
-  frame.writeUInt32BE(value, 0);
+  putWord(frame, 0, value);
   return frame;
 }
 
-function readNumber(frame: Uint8Array | undefined, max: number, part: string): number {
+function countOf(frame: Uint8Array | undefined, part: string): number {
   if (frame?.length !== 4) return malformed(part);
-  const value = word(frame, 0);
-  return value >= 1 && value <= max ? value : malformed(part);
-}
-
-function about(frames: Frames): { service: string; head: Head } {
-  return { service: serviceOf(frames[2]), head: decodeHead(frames[3]) };
-}
-
-function withBody(frames: Frames): { service: string; head: Head; body: Frames } {
-  return { ...about(frames), body: bodyOf(frames, 4) };
-}
-
-function withCredit(frames: Frames): { service: string; head: Head; credit: number } {
-  endsAt(frames, 5);
-  return { ...about(frames), credit: readNumber(frames[4], 65_535, "credit") };
-}
-
-function withError(frames: Frames): { service: string; head: Head; error: Uint8Array } {
-  endsAt(frames, 5);
-  const error = frames[4];
-  if (error === undefined || error.length === 0) return malformed("error");
-  return { ...about(frames), error };
+  const value = wordAt(frame, 0);
+  return value >= 1 && value <= countMax ? value : malformed(part);
 }

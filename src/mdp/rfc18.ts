@@ -1,150 +1,112 @@
-// Codecs of MDP/0.2, both sides: what clients and workers say, and what the broker says to them.
-// It must not know sockets, clocks, or what bodies mean.
+// The broker's side of MDP/0.2, plain and behind a leading empty frame.
+// It must not know sockets, clocks, or what bodies mean. @see RFC 18
 import {
+  addressId,
+  addressOf,
   bodyOf,
   bytesOf,
-  checkHeader,
   commandFrame,
   commandOf,
+  empty,
   endsAt,
   type Frames,
   malformed,
+  requestBodyOf,
+  serviceFrame,
   serviceOf,
+  withBody,
 } from "./frame.ts";
+import {
+  type FromClient,
+  type FromWorker,
+  foreignHead,
+  type ToClient,
+  type ToWorker,
+} from "./message.ts";
 
-/** First frame of client messages. @see RFC 18 */
-export const clientHeader = "MDPC02";
-/** First frame of worker messages. @see RFC 18 */
-export const workerHeader = "MDPW02";
+/** The header of client messages. */
+export const clientFrame = bytesOf("MDPC02");
+/** The header of worker messages. */
+export const workerFrame = bytesOf("MDPW02");
 
-const clientFrame = bytesOf(clientHeader);
-const workerFrame = bytesOf(workerHeader);
-const empty = Buffer.alloc(0);
+const clientCommands = {
+  partial: commandFrame(2),
+  final: commandFrame(3),
+} as const;
+const request = commandFrame(2);
+const plain = {
+  heartbeat: [workerFrame, commandFrame(5)],
+  disconnect: [workerFrame, commandFrame(6)],
+};
+const enveloped = {
+  heartbeat: [empty, ...plain.heartbeat],
+  disconnect: [empty, ...plain.disconnect],
+};
 
-/** From a client to the broker. */
-export interface FromClient {
-  readonly kind: "request";
-  readonly service: string;
-  readonly body: Frames;
+/**
+ * Reads what a client says; its command is at `at`, its header was read.
+ * @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong.
+ */
+export function decodeFromClient(frames: Frames, at: number): FromClient {
+  if (commandOf(frames[at]) !== 1) return malformed("command");
+  const service = serviceOf(frames[at + 1]);
+  const body = requestBodyOf(frames, at + 2, service);
+  return { kind: "request", service, head: foreignHead, body };
 }
 
-/** From the broker to a client. */
-export interface ToClient {
-  readonly kind: "partial" | "final";
-  readonly service: string;
-  readonly body: Frames;
-}
-
-/** From a worker to the broker; `client` is the address the request came with. */
-export type FromWorker =
-  | { readonly kind: "ready"; readonly service: string }
-  | { readonly kind: "partial" | "final"; readonly client: Uint8Array; readonly body: Frames }
-  | { readonly kind: "heartbeat" }
-  | { readonly kind: "disconnect" };
-
-/** From the broker to a worker. */
-export type ToWorker =
-  | { readonly kind: "request"; readonly client: Uint8Array; readonly body: Frames }
-  | { readonly kind: "heartbeat" }
-  | { readonly kind: "disconnect" };
-
-/** @see RFC 18, REQUEST */
-export function encodeFromClient(message: FromClient): Frames {
-  return [clientFrame, commandFrame(1), bytesOf(message.service), ...message.body];
-}
-
-/** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
-export function decodeFromClient(frames: Frames): FromClient {
-  checkHeader(frames, clientHeader);
-  if (commandOf(frames[1]) !== 1) return malformed("command");
-  return { kind: "request", service: serviceOf(frames[2]), body: bodyOf(frames, 3) };
-}
-
-/** @see RFC 18, PARTIAL and FINAL */
-export function encodeToClient(message: ToClient): Frames {
-  const byte = message.kind === "partial" ? 2 : 3;
-  return [clientFrame, commandFrame(byte), bytesOf(message.service), ...message.body];
-}
-
-/** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
-export function decodeToClient(frames: Frames): ToClient {
-  checkHeader(frames, clientHeader);
-  const byte = commandOf(frames[1]);
-  if (byte !== 2 && byte !== 3) return malformed("command");
-  const kind = byte === 2 ? "partial" : "final";
-  return { kind, service: serviceOf(frames[2]), body: bodyOf(frames, 3) };
-}
-
-/** @see RFC 18, READY, PARTIAL, FINAL, HEARTBEAT, DISCONNECT */
-export function encodeFromWorker(message: FromWorker): Frames {
-  switch (message.kind) {
-    case "ready":
-      return [workerFrame, commandFrame(1), bytesOf(message.service)];
-    case "partial":
-      return [workerFrame, commandFrame(3), message.client, empty, ...message.body];
-    case "final":
-      return [workerFrame, commandFrame(4), message.client, empty, ...message.body];
-    case "heartbeat":
-      return [workerFrame, commandFrame(5)];
-    case "disconnect":
-      return [workerFrame, commandFrame(6)];
-  }
-}
-
-/** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
-export function decodeFromWorker(frames: Frames): FromWorker {
-  checkHeader(frames, workerHeader);
-  switch (commandOf(frames[1])) {
+/**
+ * Reads what a worker says; its command is at `at`, its header was read.
+ * @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong.
+ */
+export function decodeFromWorker(frames: Frames, at: number): FromWorker {
+  const command = commandOf(frames[at]);
+  switch (command) {
     case 1:
-      endsAt(frames, 3);
-      return { kind: "ready", service: serviceOf(frames[2]) };
+      endsAt(frames, at + 2);
+      return { kind: "ready", service: serviceOf(frames[at + 1]), concurrency: 1 };
     case 3:
-      return { kind: "partial", ...addressed(frames) };
-    case 4:
-      return { kind: "final", ...addressed(frames) };
+    case 4: {
+      const id = addressId(frames[at + 1]);
+      if (frames[at + 2]?.length !== 0) return malformed("delimiter");
+      return { kind: command === 3 ? "partial" : "final", id, body: bodyOf(frames, at + 3) };
+    }
     case 5:
-      endsAt(frames, 2);
+      endsAt(frames, at + 1);
       return { kind: "heartbeat" };
     case 6:
-      endsAt(frames, 2);
+      endsAt(frames, at + 1);
       return { kind: "disconnect" };
     default:
       return malformed("command");
   }
 }
 
-/** @see RFC 18, REQUEST, HEARTBEAT, DISCONNECT */
-export function encodeToWorker(message: ToWorker): Frames {
+/** Encodes what the broker says to a client; nothing for an error. */
+export function encodeToClient(message: ToClient, isEnveloped: boolean): Frames | undefined {
+  if (message.kind === "error") return undefined;
+  const command = clientCommands[message.kind];
+  const service = serviceFrame(message.service);
+  const start = isEnveloped
+    ? [empty, clientFrame, command, service]
+    : [clientFrame, command, service];
+  return withBody(start, message.body);
+}
+
+/** Encodes what the broker says to a worker; nothing for cancel and credit. */
+export function encodeToWorker(message: ToWorker, isEnveloped: boolean): Frames | undefined {
   switch (message.kind) {
-    case "request":
-      return [workerFrame, commandFrame(2), message.client, empty, ...message.body];
+    case "request": {
+      const client = addressOf(message.head.id);
+      const start = isEnveloped
+        ? [empty, workerFrame, request, client, empty]
+        : [workerFrame, request, client, empty];
+      return withBody(start, message.body);
+    }
     case "heartbeat":
-      return [workerFrame, commandFrame(5)];
     case "disconnect":
-      return [workerFrame, commandFrame(6)];
+      return (isEnveloped ? enveloped : plain)[message.kind];
+    case "cancel":
+    case "credit":
+      return undefined;
   }
-}
-
-/** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
-export function decodeToWorker(frames: Frames): ToWorker {
-  checkHeader(frames, workerHeader);
-  switch (commandOf(frames[1])) {
-    case 2:
-      return { kind: "request", ...addressed(frames) };
-    case 5:
-      endsAt(frames, 2);
-      return { kind: "heartbeat" };
-    case 6:
-      endsAt(frames, 2);
-      return { kind: "disconnect" };
-    default:
-      return malformed("command");
-  }
-}
-
-function addressed(frames: Frames): { client: Uint8Array; body: Frames } {
-  const client = frames[2];
-  if (client === undefined || client.length === 0) return malformed("client");
-  if (frames[3]?.length !== 0) return malformed("delimiter");
-  return { client, body: bodyOf(frames, 4) };
 }

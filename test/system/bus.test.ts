@@ -13,7 +13,7 @@ import { Dealer } from "zeromq";
 import { startBroker } from "../../src/broker/broker.ts";
 import { startClient } from "../../src/client/client.ts";
 import { parseConfig } from "../../src/config/config.ts";
-import { type Frames, plant, rfc18 } from "../../src/mdp/mdp.ts";
+import { type Frames, plant } from "../../src/mdp/mdp.ts";
 import type { Code } from "../../src/util/catalogue.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { hasCode } from "../../src/util/errors.ts";
@@ -21,6 +21,7 @@ import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random, seededRandom } from "../../src/util/random.ts";
 import { transport } from "../../src/wire/wire.ts";
 import { startWorker } from "../../src/worker/worker.ts";
+import { rfc18 } from "../fakes/foreign-peers.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\.build\/$/, "");
 const built = join(root, ".build", "test", "system", "bus-part.js");

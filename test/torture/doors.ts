@@ -6,12 +6,13 @@ import { parseArguments } from "../../src/cli/arguments.ts";
 import { decodeReply, encodeCall } from "../../src/client/body.ts";
 import { startLogger } from "../../src/logger/logger.ts";
 import { parseCommand } from "../../src/main/command-line.ts";
-import { decodeFromPeer, type Frames, plant, rfc18 } from "../../src/mdp/mdp.ts";
+import { decodeFromPeer, type Frames, plant } from "../../src/mdp/mdp.ts";
 import { readPoints } from "../../src/status/points.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { checkEndpoint } from "../../src/wire/endpoint.ts";
 import type { WorkerRequest } from "../../src/worker/worker.ts";
 import { fakeClock } from "../fakes/clock.ts";
+import { rfc18 } from "../fakes/foreign-peers.ts";
 import { openTestStore, temporaryFolder } from "../fakes/store.ts";
 import { fieldDoors } from "./field-doors.ts";
 import type { Door } from "./fuzz.ts";
@@ -77,18 +78,6 @@ function busDoors(): Door[] {
         plant.encodeToWorker({ kind: "heartbeat" }),
       ],
       enter: plant.decodeToWorker,
-    },
-    {
-      name: "rfc 18 to client",
-      shape: "frames",
-      samples: [rfc18.encodeToClient({ kind: "final", service: "echo", body })],
-      enter: rfc18.decodeToClient,
-    },
-    {
-      name: "rfc 18 to worker",
-      shape: "frames",
-      samples: [rfc18.encodeToWorker({ kind: "request", client, body })],
-      enter: rfc18.decodeToWorker,
     },
     {
       name: "broker",

@@ -4,8 +4,9 @@ import { test } from "node:test";
 import { type Admission, type BrokerSettings, newState } from "../../../src/broker/state.ts";
 import { step } from "../../../src/broker/step.ts";
 import { pauseMs } from "../../../src/broker/watch.ts";
-import { type Frames, plant, rfc18 } from "../../../src/mdp/mdp.ts";
+import { type Frames, plant } from "../../../src/mdp/mdp.ts";
 import { seededRandom } from "../../../src/util/random.ts";
+import { type Answered, rfc18, type WorkerHeard } from "../../fakes/foreign-peers.ts";
 
 const settings: BrokerSettings = {
   heartbeatMs: 1000,
@@ -25,8 +26,8 @@ const text = (value: string) => Buffer.from(value);
 type Said =
   | (plant.ToClient & { to: string })
   | (plant.ToWorker & { to: string })
-  | (rfc18.ToClient & { to: string })
-  | (rfc18.ToWorker & { to: string });
+  | (Answered & { to: string })
+  | (WorkerHeard & { to: string });
 
 /** A broker under a hand-moved clock, with its words decoded. */
 function bench(over: Partial<BrokerSettings> = {}, admits: Admission = () => true) {
@@ -36,7 +37,7 @@ function bench(over: Partial<BrokerSettings> = {}, admits: Admission = () => tru
     const header = Buffer.from(frames[0]!).toString();
     if (header === plant.clientHeader) return plant.decodeToClient(frames);
     if (header === plant.workerHeader) return plant.decodeToWorker(frames);
-    if (header === rfc18.clientHeader) return rfc18.decodeToClient(frames);
+    if (header === "MDPC02") return rfc18.decodeToClient(frames);
     return rfc18.decodeToWorker(frames);
   };
   const run = (input: Parameters<typeof step>[1]): Said[] =>
