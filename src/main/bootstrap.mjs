@@ -98,7 +98,7 @@ function findNode() {
 }
 
 const compiled = ["src", "drivers", "appliance", "test"];
-const assets = /\.(yaml|yml|html|css|svg|json|mjs|py|c|csv|hex|txt|md)$/;
+const assets = /\.(yaml|yml|html|css|svg|json|mjs|py|c|h|csv|hex|txt|md)$/;
 
 /** Compiles the tree into .build when a source is newer than the last compilation. */
 function compile(node) {

@@ -1,160 +1,120 @@
-// Bench of the broker: requests per second over IPC, 64 bytes, beside a C broker on libzmq and a
-// zeromq.js broker that only route. It must not know the broker's insides.
-import { spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { extname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { installTools, mayInstall } from "../../src/main/tools.ts";
-import { type BenchContext, compare, type Row, readPeer, startPeer, stopPeer } from "./harness.ts";
+// Bench of the broker as `plantd run broker` starts it: throughput, processor time, waits, floods,
+// crowds and memory, with load generators in C; beside it a C broker on libzmq that only routes,
+// ours on libzmq, and nats-server. It must not know the broker's insides.
+import { type Broker, buildPrograms, type Loaded, runLoad } from "./broker-peers.ts";
+import { type Figures, rowsOf } from "./broker-rows.ts";
+import { measureNode, type Stage, startStage } from "./broker-stage.ts";
+import { measureCrowd, measureLag } from "./broker-strain.ts";
+import type { BenchContext, Row } from "./harness.ts";
+import { memoryOf } from "./process-figures.ts";
 
-type Words = readonly [string, ...string[]];
+/** Notes figures under names, and counts what went wrong. */
+class Notebook implements Figures {
+  readonly #lists = new Map<string, number[]>();
+  faults = 0;
 
-/** One set of processes: what brokers, what serves, what asks. */
-interface Setting {
-  readonly broker: (endpoint: string) => Words;
-  readonly worker: (endpoint: string) => Words;
-  readonly load: (endpoint: string, window: number, ms: number) => Words;
-}
-
-interface Result {
-  readonly perSecond: number;
-  readonly p50us: number;
-}
-
-const clients = 2;
-const workers = 2;
-const window = 50;
-const extension = extname(fileURLToPath(import.meta.url));
-
-function node(path: string, ...words: readonly string[]): Words {
-  const file = fileURLToPath(new URL(`${path}${extension}`, import.meta.url));
-  return [process.execPath, "--disable-warning=ExperimentalWarning", file, ...words];
-}
-
-/** Compiles the C peer, with libzmq's headers installed if need be; nothing where that fails. */
-function buildC(context: BenchContext): string | undefined {
-  const header = "/usr/include/zmq.h";
-  if (!existsSync(header) && mayInstall()) {
-    context.say("Installing libzmq3-dev …");
-    installTools([{ name: "libzmq3-dev", debian: "libzmq3-dev gcc libc6-dev" }]);
+  add(name: string, value: number): void {
+    const list = this.#lists.get(name);
+    if (list === undefined) this.#lists.set(name, [value]);
+    else list.push(value);
   }
-  const source = fileURLToPath(new URL("./mdp.c", import.meta.url));
-  const program = join(context.folder, "mdp");
-  const { status } = spawnSync("gcc", ["-O2", "-o", program, source, "-lzmq"], { stdio: "ignore" });
-  if (status === 0) return program;
-  context.say("No C compiler or no libzmq3-dev: the peers in C are left out.");
-  return undefined;
+
+  of(name: string): readonly number[] {
+    return this.#lists.get(name) ?? [];
+  }
 }
 
-let runs = 0;
+interface Bench {
+  readonly context: BenchContext;
+  readonly stage: Stage;
+  readonly notebook: Notebook;
+  readonly ms: number;
+}
 
-async function runOnce(context: BenchContext, setting: Setting, ms: number): Promise<Result> {
-  runs += 1;
-  const endpoint = `ipc://${join(context.folder, `${runs}.sock`)}`;
-  const started = [await startPeer(context, setting.broker(endpoint))];
-  for (let at = 0; at < workers; at += 1) {
-    started.push(await startPeer(context, setting.worker(endpoint)));
+/** Loads one broker; what it finds is noted under `name` with the kind of figure behind it. */
+async function load(
+  { context, stage, notebook, ms }: Bench,
+  name: string,
+  peer: keyof Stage["loads"],
+  shape: { clients: number; window: number; size?: number; rate?: number },
+): Promise<Loaded | undefined> {
+  const chosen = stage.loads[peer];
+  if (chosen === undefined) return undefined;
+  const found = await runLoad(chosen.broker, chosen.generator, { size: 64, ms, ...shape });
+  for (const kind of ["perSecond", "p50us", "p99us", "cpuUs"] as const) {
+    notebook.add(`${name} ${kind}`, found[kind]);
   }
-  await readPeer(setting.load(endpoint, window, 100));
-  const results = await Promise.all(
-    Array.from({ length: clients }, () => readPeer(setting.load(endpoint, window, ms))),
-  );
-  const alone = (await readPeer(setting.load(endpoint, 1, ms / 3))) as {
-    count: number;
-    ms: number;
-  };
-  for (const child of started) await stopPeer(child);
-  const all = results as readonly { count: number; ms: number }[];
-  const perSecond = all.reduce((sum, { count, ms: took }) => sum + (1000 * count) / took, 0);
-  return { perSecond, p50us: (1000 * alone.ms) / alone.count };
+  notebook.faults += found.faults;
+  if (found.faults > 0) context.say(`${name}: ${found.faults} requests failed`);
+  return found;
+}
+
+const usual = { clients: 4, window: 50 };
+const crowded = { clients: 64, window: 16 };
+const steady = { clients: 4, window: 50, rate: 1000 };
+const flood = { clients: 1, window: 800 };
+
+/** Every comparison once, peers one after the other. */
+async function measureRound(bench: Bench): Promise<void> {
+  const { notebook, stage } = bench;
+  await load(bench, "ours", "ours", usual);
+  await load(bench, "C", "c", usual);
+  await load(bench, "zeromq", "zeromq", usual);
+  await load(bench, "nats", "nats", usual);
+  await load(bench, "ours many", "ours", crowded);
+  await load(bench, "C many", "c", crowded);
+  await load(bench, "ours rfc18", "oursRfc18", usual);
+  await load(bench, "C rfc18", "cRfc18", usual);
+  await load(bench, "ours 1 KiB", "ours", { ...usual, size: 1024 });
+  await load(bench, "C 1 KiB", "c", { ...usual, size: 1024 });
+  await load(bench, "ours 64 KiB", "ours", { clients: 4, window: 10, size: 65_536 });
+  await load(bench, "zeromq 64 KiB", "zeromq", { clients: 4, window: 10, size: 65_536 });
+  await load(bench, "ours steady", "ours", steady);
+  await load(bench, "C steady", "c", steady);
+  // The flood lasts as long as the others with their warm-up.
+  for (const [name, shape] of [
+    ["flooded", usual],
+    ["flooded steady", steady],
+  ] as const) {
+    const long = { ...bench, ms: 1.2 * bench.ms };
+    await Promise.all([load(long, "flood", "ours", flood), load(bench, name, "ours", shape)]);
+  }
+  for (const [name, value] of await measureNode(bench.context, stage, bench.ms)) {
+    if (name === "faults") notebook.faults += value;
+    else notebook.add(name, value);
+  }
+}
+
+function noteIdle(notebook: Notebook, idle: Broker): void {
+  const { anonymous, rss } = memoryOf(idle.pid);
+  notebook.add("idle anonymous", anonymous);
+  notebook.add("idle rss", rss);
 }
 
 /** Runs the bench. */
 export async function run(context: BenchContext): Promise<readonly Row[]> {
-  const ourBroker = (endpoint: string) =>
-    node("../system/bus-part", "broker", JSON.stringify({ endpoint }));
-  const plainBroker = (endpoint: string) => node("./zeromq-peer", "broker", endpoint);
-  const settings = new Map<string, Setting>([
-    [
-      "ours",
-      {
-        broker: ourBroker,
-        worker: (endpoint) => node("../system/bus-part", "echo", JSON.stringify({ endpoint })),
-        load: (endpoint, ...rest) => node("./broker-load", endpoint, ...rest.map(String)),
-      },
-    ],
-    [
-      "zeromq.js",
-      {
-        broker: plainBroker,
-        worker: (endpoint) => node("./zeromq-peer", "worker", endpoint),
-        load: (endpoint, ...rest) => node("./zeromq-peer", "load", endpoint, ...rest.map(String)),
-      },
-    ],
-  ]);
-  const program = buildC(context);
-  if (program !== undefined) {
-    const ends = {
-      worker: (endpoint: string): Words => [program, "worker", endpoint],
-      load: (endpoint: string, ...rest: readonly number[]): Words => [
-        program,
-        "load",
-        endpoint,
-        ...rest.map((value) => String(Math.round(value))),
-      ],
-    };
-    const worker = (endpoint: string): Words => [program, "plant-worker", endpoint];
-    settings.set("C, ours between", { ...ends, worker, broker: ourBroker });
-    settings.set("C, zeromq.js between", { ...ends, broker: plainBroker });
-    settings.set("C", { ...ends, broker: (endpoint) => [program, "broker", endpoint] });
-  }
-  const rounds = context.isQuick ? 3 : 5;
-  const ms = context.isQuick ? 1000 : 3000;
-  const results = new Map<string, Result[]>([...settings.keys()].map((name) => [name, []]));
+  const { isQuick, say } = context;
+  const programs = buildPrograms(context);
+  if (programs === undefined) return [];
+  const notebook = new Notebook();
+  const stage = await startStage(context, programs);
+  const bench = { context, stage, notebook, ms: isQuick ? 600 : 2000 };
+  const rounds = isQuick ? 3 : 5;
   for (let round = 1; round <= rounds; round += 1) {
-    for (const [name, setting] of settings) {
-      const result = await runOnce(context, setting, ms);
-      results.get(name)?.push(result);
-      context.say(`round ${round}/${rounds}, ${name}: ${Math.round(result.perSecond)} requests/s`);
+    await measureRound(bench);
+    noteIdle(notebook, stage.idle);
+    const rates = ["ours", "C", "zeromq", "nats"]
+      .map((name) => [name, notebook.of(`${name} perSecond`).at(-1)] as const)
+      .filter(([, rate]) => rate !== undefined)
+      .map(([name, rate]) => `${name} ${Math.round(rate ?? 0)}`);
+    say(`round ${round} of ${rounds}, requests/s: ${rates.join(", ")}`);
+  }
+  await stage.end();
+  for (const measure of [measureLag, measureCrowd]) {
+    for (const [name, value] of await measure(context, programs, bench.ms)) {
+      if (name === "faults") notebook.faults += value;
+      else notebook.add(name, value);
     }
   }
-  return rowsOf(results);
-}
-
-function rowsOf(results: ReadonlyMap<string, readonly Result[]>): readonly Row[] {
-  const rates = (name: string) => (results.get(name) ?? []).map(({ perSecond }) => perSecond);
-  const waits = (name: string) => (results.get(name) ?? []).map(({ p50us }) => p50us);
-  const unit = "requests/s";
-  const rows: Row[] = [
-    compare({
-      job: "client, broker and worker of ours; peer: all three bare zeromq.js",
-      unit,
-      ours: rates("ours"),
-      peer: rates("zeromq.js"),
-      goal: 1,
-    }),
-    compare({
-      job: "one call at a time, mean; peer: bare zeromq.js",
-      unit: "us",
-      ours: waits("ours"),
-      peer: waits("zeromq.js"),
-      goal: 1,
-      isLessBetter: true,
-    }),
-  ];
-  if (!results.has("C")) return rows;
-  const between = { unit, ours: rates("C, ours between"), goal: 1 };
-  rows.push(
-    compare({
-      ...between,
-      job: "our broker between peers in C; peer: a zeromq.js broker that only routes",
-      peer: rates("C, zeromq.js between"),
-    }),
-    compare({
-      ...between,
-      job: "our broker between peers in C; peer: a C broker that only routes",
-      peer: rates("C"),
-    }),
-  );
-  return rows;
+  return rowsOf(notebook);
 }

@@ -15,7 +15,7 @@ export interface Row {
 }
 
 export interface BenchContext {
-  /** Whether the whole bench must end within 50 s. */
+  /** Whether the whole bench must end soon: within 50 s, that of the broker within 90. */
   readonly isQuick: boolean;
   /** Own folder for files and sockets; removed afterwards. Its path is short. */
   readonly folder: string;

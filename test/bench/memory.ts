@@ -2,7 +2,6 @@
 // beside as many bare Node processes. It must not know what the processes do.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { startSimulation } from "../../drivers/simulator/simulator.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
@@ -10,28 +9,7 @@ import { openLog } from "../../src/util/log.ts";
 import { freePort } from "../fakes/patience.ts";
 import { eventually, nodeFlags, startSite } from "../system/site.ts";
 import { alone, type BenchContext, compare, type Row, stopPeer } from "./harness.ts";
-
-const mib = 1024;
-/** Kernel ticks per second in /proc/<pid>/stat. */
-const ticksPerSecond = 100;
-
-interface Sample {
-  readonly pss: number;
-  readonly anonymous: number;
-}
-
-/** Memory of a process in MiB. @see proc(5), smaps_rollup */
-function memoryOf(pid: number): Sample {
-  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  const kib = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1]);
-  return { pss: kib("Pss") / mib, anonymous: kib("Anonymous") / mib };
-}
-
-/** Processor time a process has used, in seconds. */
-function secondsOf(pid: number): number {
-  const words = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-  return (Number(words[11]) + Number(words[12])) / ticksPerSecond;
-}
+import { type Memory, memoryOf, secondsOf } from "./process-figures.ts";
 
 function linesText(meter: number, pump: number): string {
   return `lines:
@@ -87,9 +65,9 @@ export async function run(context: BenchContext): Promise<readonly Row[]> {
   const parts = await startGateway(context);
   const bare = await startBare(context, parts.size);
   await clock.sleep(settleMs);
-  const memory = new Map<string, Sample[]>([...parts.keys()].map((name) => [name, []]));
+  const memory = new Map<string, Memory[]>([...parts.keys()].map((name) => [name, []]));
   const busy = new Map<string, number[]>([...parts.keys()].map((name) => [name, []]));
-  const bareMemory: Sample[][] = [];
+  const bareMemory: Memory[][] = [];
   for (let round = 1; round <= samples; round += 1) {
     const before = new Map([...parts].map(([name, pid]) => [name, secondsOf(pid)]));
     const from = clock.monotonicMs();
@@ -106,16 +84,16 @@ export async function run(context: BenchContext): Promise<readonly Row[]> {
 }
 
 function rowsOf(
-  memory: ReadonlyMap<string, readonly Sample[]>,
+  memory: ReadonlyMap<string, readonly Memory[]>,
   busy: ReadonlyMap<string, readonly number[]>,
-  bareMemory: readonly (readonly Sample[])[],
+  bareMemory: readonly (readonly Memory[])[],
 ): readonly Row[] {
   const names = [...memory.keys()];
   const rounds = bareMemory.map((_, at) => at);
   const total = (list: readonly number[]) => list.reduce((sum, value) => sum + value, 0);
-  const sum = (kind: keyof Sample) =>
+  const sum = (kind: keyof Memory) =>
     rounds.map((at) => total(names.map((name) => memory.get(name)?.[at]?.[kind] ?? Number.NaN)));
-  const bareSum = (kind: keyof Sample) =>
+  const bareSum = (kind: keyof Memory) =>
     bareMemory.map((all) => total(all.map((one) => one[kind])));
   const rows: Row[] = [];
   for (const kind of ["pss", "anonymous"] as const) {

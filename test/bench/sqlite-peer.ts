@@ -1,12 +1,13 @@
 // The peer of the store bench on SQLite: better-sqlite3, installed and compiled by the bench itself
 // below .cache, outside the project's packages. It must not know our store.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { homeOf, installForeign, root } from "./foreign-package.ts";
 import { type BenchContext, readPeer } from "./harness.ts";
 
-const version = "12.11.1";
+const wanted = { folder: "better-sqlite3", name: "better-sqlite3", version: "12.11.1" };
 const compileMs = 600_000;
 
 /** Where the package was installed; its databases are used by a process of their own. */
@@ -16,38 +17,27 @@ export interface Sqlite {
 
 /** Loads the package, or installs it first; nothing where that cannot be done, or not in time. */
 export function obtainSqlite(context: BenchContext): Sqlite | undefined {
-  const root = fileURLToPath(new URL("../..", import.meta.url)).replace("/.build/", "/");
-  const folder = join(root, ".cache", "better-sqlite3");
-  const home = join(folder, "node_modules", "better-sqlite3");
-  const isBuilt = () => existsSync(join(home, "build", "Release", "better_sqlite3.node"));
+  const isBuilt = () => existsSync(join(homeOf(wanted), "build", "Release", "better_sqlite3.node"));
+  const folder = join(root, ".cache", wanted.folder);
   if (!isBuilt() && context.isQuick) {
     context.say("better-sqlite3 is not compiled yet, which takes minutes: left out of --quick.");
     return undefined;
   }
-  if (!isBuilt()) install(context, { folder, home, root });
+  if (!isBuilt()) install(context);
   if (isBuilt()) return { folder };
   context.say("better-sqlite3 could not be installed or compiled: left out.");
   return undefined;
 }
 
-function install(
-  context: BenchContext,
-  { folder, home, root }: { readonly folder: string; readonly home: string; readonly root: string },
-): void {
+function install(context: BenchContext): void {
   const npm = process.env.npm_execpath;
-  if (npm === undefined) return;
+  if (npm === undefined || installForeign(context, wanted) === undefined) return;
   const gyp = join(dirname(npm), "..", "node_modules", "node-gyp", "bin", "node-gyp.js");
   const headers = join(root, "node_modules", `node-linux-${process.arch}`);
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
-  const run = (cwd: string, ...words: readonly string[]) =>
-    spawnSync(process.execPath, words, { cwd, stdio: "ignore", timeout: compileMs }).status === 0;
-  context.say(`Installing better-sqlite3 ${version} below .cache …`);
-  const flags = ["--ignore-scripts", "--no-audit", "--no-fund", "--save-exact"];
-  if (!run(folder, npm, "install", `better-sqlite3@${version}`, ...flags)) return;
   const nodedir = existsSync(join(headers, "include")) ? [`--nodedir=${headers}`] : [];
   context.say("Compiling it, which takes minutes …");
-  run(home, gyp, "rebuild", "--release", ...nodedir);
+  const words = [gyp, "rebuild", "--release", ...nodedir];
+  spawnSync(process.execPath, words, { cwd: homeOf(wanted), stdio: "ignore", timeout: compileMs });
 }
 
 /** Values written and read per second by a fresh database in `path`. */
