@@ -70,6 +70,10 @@ function absentClient(error: PlantError): Client {
     async *stream() {
       throw error;
     },
+    // biome-ignore lint/correctness/useYield: it fails before it could
+    async *streamRaw() {
+      throw error;
+    },
     async [Symbol.asyncDispose]() {},
   };
 }

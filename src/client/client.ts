@@ -2,27 +2,22 @@
 // It must not know which service it asks.
 import type { Frames } from "../mdp/mdp.ts";
 import type { Clock } from "../util/clock.ts";
-import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
 import { type DealerOptions, type Transport, transport } from "../wire/wire.ts";
 import { decodeReply, encodeCall } from "./body.ts";
 import { openLink } from "./link.ts";
-import { type Part, PartQueue } from "./parts.ts";
+import { PartStream } from "./part-stream.ts";
+import { type CallOptions, Single } from "./question.ts";
 
 export type { Frames } from "../mdp/mdp.ts";
+export type { CallOptions } from "./question.ts";
 
-export interface CallOptions {
-  /** Time the whole request may take, in milliseconds. */
-  readonly deadlineMs?: number;
-  /** Cancels the request; it then fails with CANCELLED. */
-  readonly signal?: AbortSignal;
-  /** Trace id, 32 hexadecimal digits; a new one when absent. */
-  readonly trace?: string;
-}
-
-/** Asks services. Every failure is a PlantError. */
+/**
+ * Asks services. Every failure is a PlantError; of a request that set out, its `detail.trace` is
+ * the trace by which the log of whoever served it can be searched.
+ */
 export interface Client extends Running {
   /**
    * One request with a body of raw frames; partial replies are passed over.
@@ -37,13 +32,19 @@ export interface Client extends Running {
    * @throws PlantError the reply's error, or as for `request`.
    */
   call(service: string, operation: string, args: unknown, options?: CallOptions): Promise<unknown>;
-  /** An operation that answers in parts: yields each part's `data`, returns that of the last. */
+  /**
+   * An operation that answers in parts: yields each part's `data`, returns that of the last. It is
+   * asked at the first `next`. Reading slowly makes the worker wait; leaving early cancels.
+   * @throws PlantError as for `call`; LIMIT_REACHED when a worker that cannot wait sent too much.
+   */
   stream(
     service: string,
     operation: string,
     args: unknown,
     options?: CallOptions,
   ): AsyncGenerator<unknown, unknown>;
+  /** As `stream`, with a body of raw frames: yields the frames of each part, returns the last's. */
+  streamRaw(service: string, body: Frames, options?: CallOptions): AsyncGenerator<Frames, Frames>;
 }
 
 export interface ClientDeps {
@@ -85,6 +86,10 @@ const defaults = {
   messageBytesMax: 16_777_216,
 };
 
+/** Parts that may wait to be read, of a worker that does not wait for credit. */
+const streamPartsMax = 16_384;
+const noOptions: CallOptions = {};
+
 /**
  * Starts a client. It resolves at once: requests wait for the broker until their deadline, and
  * lost connections come back by themselves.
@@ -93,69 +98,37 @@ const defaults = {
 export async function startClient(deps: ClientDeps, config: ClientConfig): Promise<Client> {
   const settings = { ...defaults, ...config };
   const link = openLink({ ...deps, transport: deps.transport ?? transport }, settings);
+  const bounds = { partsMax: streamPartsMax, bytesMax: 4 * settings.messageBytesMax };
 
-  function request(service: string, body: Frames, options: CallOptions = {}): Promise<Frames> {
-    return new Promise((resolve, reject) => {
-      link.ask({
-        service,
-        body,
-        deadlineMs: options.deadlineMs ?? settings.deadlineMs,
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-        trace: traceOf(options, deps.random),
-        flags: 0,
-        onPartial: () => {},
-        onFinal: resolve,
-        onError: reject,
-      });
-    });
-  }
-
-  async function* stream(
-    service: string,
-    operation: string,
-    args: unknown,
-    options: CallOptions = {},
-  ): AsyncGenerator<unknown, unknown> {
-    const parts = new PartQueue();
-    const asked = link.ask({
-      service,
-      body: encodeCall(operation, args),
-      deadlineMs: options.deadlineMs ?? settings.streamDeadlineMs,
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      trace: traceOf(options, deps.random),
-      flags: PartQueue.flags,
-      onPartial: (body) => parts.push({ kind: "partial", body }),
-      onFinal: (body) => parts.push({ kind: "final", body }),
-      onError: (error) => parts.push({ kind: "error", error }),
-    });
-    try {
-      for (;;) {
-        const part: Part = await parts.take();
-        if (part.kind === "error") throw part.error;
-        if (part.kind === "final") return decodeReply(part.body);
-        const credit = parts.creditDue();
-        if (credit > 0) asked.grant(credit);
-        yield decodeReply(part.body);
-      }
-    } finally {
-      asked.cancel();
-    }
-  }
+  const { deadlineMs } = settings;
 
   return {
-    request,
-    stream,
-    call: async (service, operation, args, options) =>
-      decodeReply(await request(service, encodeCall(operation, args), options)),
+    request(service, body, options = noOptions) {
+      return new Promise((resolve, reject) => {
+        const about = { service, body, options, deadlineMs };
+        link.ask(new Single(link, about, { read: asItIs, resolve, reject }));
+      });
+    },
+    call(service, operation, args, options = noOptions) {
+      return new Promise((resolve, reject) => {
+        const about = { service, body: encodeCall(operation, args), options, deadlineMs };
+        link.ask(new Single(link, about, { read: decodeReply, resolve, reject }));
+      });
+    },
+    stream(service, operation, args, options = noOptions) {
+      const body = encodeCall(operation, args);
+      const about = { service, body, options, deadlineMs: settings.streamDeadlineMs };
+      return new PartStream(link, about, { read: decodeReply, bounds });
+    },
+    streamRaw(service, body, options = noOptions) {
+      const about = { service, body, options, deadlineMs: settings.streamDeadlineMs };
+      return new PartStream(link, about, { read: asItIs, bounds });
+    },
     ended: link.ended,
     [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
   };
 }
 
-/** @throws PlantError REQUEST_MALFORMED for a trace of another shape. */
-function traceOf(options: CallOptions, random: Random): Uint8Array {
-  const { trace } = options;
-  if (trace === undefined) return random.bytes(16);
-  if (/^[0-9a-f]{32}$/i.test(trace)) return Buffer.from(trace, "hex");
-  throw new PlantError("REQUEST_MALFORMED", { reason: "a trace has 32 hexadecimal digits" });
+function asItIs(body: Frames): Frames {
+  return body;
 }

@@ -2,7 +2,7 @@
 // It must not know what bodies mean.
 import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
 import type { Clock } from "../util/clock.ts";
-import { watchDeadlines } from "../util/deadlines.ts";
+import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
 import { hasCode, PlantError, type WireError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
@@ -13,6 +13,8 @@ import {
   type SteadyDealer,
   type Transport,
 } from "../wire/wire.ts";
+import type { Asking, Question } from "./question.ts";
+import { openTraces, type Traces } from "./trace.ts";
 
 export interface LinkDeps {
   readonly clock: Clock;
@@ -31,48 +33,24 @@ export interface LinkSettings {
   readonly messageBytesMax: number;
 }
 
-/** One request; exactly one of `onFinal` and `onError` is called, once. */
-export interface Question {
-  readonly service: string;
-  readonly body: Frames;
-  readonly deadlineMs: number;
-  readonly signal?: AbortSignal;
-  readonly trace: Uint8Array;
-  readonly flags: number;
-  readonly onPartial: (body: Frames) => void;
-  readonly onFinal: (body: Frames) => void;
-  readonly onError: (error: PlantError) => void;
-}
-
-export interface Asked {
-  /** Ends the request without a word to its owner; nothing happens when it is over. */
-  cancel(): void;
-  /** Allows the worker further parts. */
-  grant(credit: number): void;
-}
-
-export interface Link extends Running {
-  ask(question: Question): Asked;
-}
-
-interface Pending {
-  readonly id: number;
-  readonly question: Question;
-  readonly dueMs: number;
-  /** When it fails as unreachable unless it was sent. */
-  readonly unsentDueMs: number;
-  isSent: boolean;
-  readonly onAbort: () => void;
-}
+export interface Link extends Running, Asking {}
 
 /** Frames of a reply. */
 const replyFramesMax = 1024;
 /** Bytes a message may have beside its body. */
 const headroomBytes = 4096;
-/** Time between finding the broker silent and giving it up. */
+/** A broker is looked after so many times per `livenessMs`, while requests wait. */
+const looksPerLiveness = 4;
+/** Silent looks after which the broker is asked for a sign of life. */
+const looksBeforeProbe = 2;
+/** Time between finding the broker silent and giving it up: replies may be yet to be read. */
 const secondLookMs = 200;
 /** The broker is told less than the client waits, so that its answer comes first. */
 const marginMaxMs = 100;
+/** Questions looked at per millisecond, at most, for those that are due. */
+const looksPerMs = 256;
+/** Names of services known to be well formed. */
+const namesMax = 1024;
 
 /** Opens the connection. @throws PlantError ENDPOINT_UNUSABLE */
 export function openLink(deps: LinkDeps, settings: LinkSettings): Link {
@@ -82,19 +60,24 @@ export function openLink(deps: LinkDeps, settings: LinkSettings): Link {
 class BrokerLink implements Link {
   readonly #deps: LinkDeps;
   readonly #settings: LinkSettings;
-  readonly #pending = new Map<number, Pending>();
-  readonly #deadlines;
-  readonly #closing = new AbortController();
+  readonly #pending = new Map<number, Question>();
+  readonly #names = new Set<string>();
+  readonly #traces: Traces;
+  readonly #deadlines: Deadlines;
   readonly #dealer: SteadyDealer;
-  #heardMs = 0;
-  #isProbed = false;
-  /** Silent for too long at the last look; after a standstill of ours, replies are yet to be read. */
-  #isSuspect = false;
+  /** Cancels and credit that found the queue full; they go first once there is room. */
+  #owed: Frames[] = [];
+  #isClosed = false;
+  #isHeard = false;
+  /** Looks in a row that found nothing heard. */
+  #silentLooks = 0;
+  #nextLookMs = 0;
   #nextId = 1;
 
   constructor(deps: LinkDeps, settings: LinkSettings) {
     this.#deps = deps;
     this.#settings = settings;
+    this.#traces = openTraces(deps.random);
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
     this.#dealer = this.#openDealer();
   }
@@ -103,66 +86,79 @@ class BrokerLink implements Link {
     return this.#dealer.ended;
   }
 
-  ask(question: Question): Asked {
+  ask(question: Question): void {
     const refusal = this.#refusalOf(question);
     if (refusal !== undefined) {
+      question.standing = "over";
       question.onError(refusal);
-      return { cancel: () => {}, grant: () => {} };
+      return;
     }
-    const id = this.#nextId;
-    this.#nextId = id >= 2 ** 48 ? 1 : id + 1;
     const nowMs = this.#deps.clock.monotonicMs();
-    const pending: Pending = {
-      id,
-      question,
-      dueMs: nowMs + question.deadlineMs,
-      unsentDueMs: nowMs + Math.min(question.deadlineMs, this.#settings.connectMs),
-      isSent: false,
-      onAbort: () => this.#abandon(id, new PlantError("CANCELLED")),
-    };
-    this.#pending.set(id, pending);
-    question.signal?.addEventListener("abort", pending.onAbort, { once: true });
-    if (this.#dealer.isUp) this.#send(pending, nowMs);
-    const lookMs = nowMs + this.#settings.livenessMs / 2;
-    this.#deadlines.watch(Math.min(this.#dueOf(pending), lookMs));
-    return {
-      cancel: () => this.#abandon(id, undefined),
-      grant: (credit) => this.#say({ kind: "credit", credit, ...this.#about(pending) }, pending),
-    };
+    if (this.#pending.size === 0) this.#lookAnew(nowMs);
+    question.id = this.#nextId;
+    this.#nextId = this.#nextId >= 2 ** 48 ? 1 : this.#nextId + 1;
+    question.standing = "waiting";
+    question.dueMs = nowMs + question.deadlineMs;
+    question.unsentDueMs = nowMs + Math.min(question.deadlineMs, this.#settings.connectMs);
+    this.#pending.set(question.id, question);
+    question.signal?.addEventListener("abort", question, { once: true });
+    if (this.#dealer.isUp) this.#send(question, nowMs);
+    this.#deadlines.watch(Math.min(dueOf(question), this.#nextLookMs));
+  }
+
+  abandon(question: Question, error: PlantError | undefined): void {
+    if (this.#pending.get(question.id) !== question) return;
+    if (question.standing === "sent") this.#say({ kind: "cancel", ...this.#about(question) });
+    this.#finish(question, error);
+  }
+
+  grant(question: Question, credit: number): void {
+    if (question.standing !== "sent") return;
+    this.#say({ kind: "credit", credit, ...this.#about(question) });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closing.signal.aborted) return;
-    this.#closing.abort();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.#deadlines.stop();
-    for (const pending of [...this.#pending.values()]) {
-      this.#abandon(pending.id, new PlantError("CANCELLED"));
+    for (const question of this.#pending.values()) {
+      this.abandon(question, new PlantError("CANCELLED"));
     }
     await this.#dealer[Symbol.asyncDispose]();
   }
 
   #refusalOf(question: Question): PlantError | undefined {
     const { requestsMax, messageBytesMax, framesMax } = this.#settings;
-    if (this.#closing.signal.aborted || question.signal?.aborted) {
-      return new PlantError("CANCELLED");
-    }
+    const { body } = question;
+    if (this.#isClosed || question.signal?.aborted === true) return new PlantError("CANCELLED");
     if (this.#pending.size >= requestsMax) {
       return new PlantError("LIMIT_REACHED", { limit: "requests in flight", max: requestsMax });
     }
-    if (question.body.length > framesMax) {
+    if (body.length > framesMax) {
       return new PlantError("LIMIT_REACHED", { limit: "frames in a request", max: framesMax });
     }
-    const size = sizeOf(question.body);
+    const size = sizeOf(body);
     if (size > messageBytesMax) {
       return new PlantError("MESSAGE_TOO_LARGE", { size, max: messageBytesMax });
     }
-    if (!/^[\x21-\x7e]{1,255}$/.test(question.service) || question.body.length === 0) {
+    if (!this.#isName(question.service) || body.length === 0) {
       return new PlantError("REQUEST_MALFORMED", { reason: "no service or no body" });
     }
     if (!(question.deadlineMs > 0)) {
       return new PlantError("REQUEST_MALFORMED", { reason: "a deadline is more than 0 ms" });
     }
+    if (question.trace !== undefined && !this.#traces.isOne(question.trace)) {
+      return new PlantError("REQUEST_MALFORMED", { reason: "a trace has 32 hexadecimal digits" });
+    }
     return undefined;
+  }
+
+  #isName(service: string): boolean {
+    if (this.#names.has(service)) return true;
+    if (!/^[\x21-\x7e]{1,255}$/.test(service)) return false;
+    if (this.#names.size >= namesMax) this.#names.clear();
+    this.#names.add(service);
+    return true;
   }
 
   #openDealer(): SteadyDealer {
@@ -177,6 +173,7 @@ class BrokerLink implements Link {
       onMessage: (frames) => this.#hear(frames),
       onUp: (isAnew) => this.#up(isAnew),
       onLost: (reason) => this.#lost(reason),
+      onDrained: () => this.#payOwed(),
     });
   }
 
@@ -184,40 +181,38 @@ class BrokerLink implements Link {
     const nowMs = this.#deps.clock.monotonicMs();
     const { endpoint } = this.#settings;
     if (isAnew) this.#deps.log.info("The broker is back", { endpoint });
-    this.#isProbed = false;
-    this.#isSuspect = false;
-    this.#heardMs = nowMs;
-    for (const pending of this.#pending.values()) this.#send(pending, nowMs);
+    this.#lookAnew(nowMs);
+    for (const question of this.#pending.values()) this.#send(question, nowMs);
   }
 
   /** What was sent may have been carried out and fails; what was not sent waits on. */
   #lost(reason: string): void {
     const { endpoint } = this.#settings;
     this.#deps.log.warn("The broker is lost", { code: "BROKER_LOST", endpoint, reason });
-    for (const pending of [...this.#pending.values()]) {
-      if (pending.isSent) this.#finish(pending, new PlantError("BROKER_LOST", { endpoint }));
+    this.#owed = [];
+    for (const question of this.#pending.values()) {
+      if (question.standing !== "sent") continue;
+      this.#finish(question, new PlantError("BROKER_LOST", { endpoint }));
     }
   }
 
   #hear(frames: Frames): void {
-    this.#heardMs = this.#deps.clock.monotonicMs();
-    this.#isProbed = false;
-    this.#isSuspect = false;
+    this.#isHeard = true;
     this.#dealer.prove();
     const message = this.#decode(frames);
     if (message === undefined) return;
-    const pending = this.#pending.get(message.head.id);
-    if (pending === undefined) return;
+    const question = this.#pending.get(message.head.id);
+    if (question === undefined) return;
     switch (message.kind) {
       case "partial":
-        pending.question.onPartial(message.body);
+        question.onPartial(message.body);
         return;
       case "final":
-        this.#finish(pending, undefined);
-        pending.question.onFinal(message.body);
+        this.#finish(question, undefined);
+        question.onFinal(message.body);
         return;
       case "error":
-        this.#finish(pending, readError(message.error));
+        this.#finish(question, readError(message.error));
     }
   }
 
@@ -231,90 +226,101 @@ class BrokerLink implements Link {
     }
   }
 
-  #send(pending: Pending, nowMs: number): void {
-    pending.isSent = true;
-    const { service, body, deadlineMs, trace, flags } = pending.question;
+  #send(question: Question, nowMs: number): void {
+    question.standing = "sent";
+    const { service, body, deadlineMs, id, flags } = question;
     const marginMs = Math.min(deadlineMs / 5, marginMaxMs);
-    const leftMs = pending.dueMs - nowMs - marginMs;
-    const remainingMs = Math.min(plant.noDeadline - 1, Math.max(1, Math.floor(leftMs)));
-    const head = { id: pending.id, remainingMs, trace, flags };
-    if (!this.#dealer.send(plant.encodeFromClient({ kind: "request", service, head, body }))) {
-      const { requestsMax } = this.#settings;
-      const detail = { limit: "messages to the broker", max: requestsMax * 2 };
-      this.#finish(pending, new PlantError("LIMIT_REACHED", detail));
+    const leftMs = Math.max(1, Math.floor(question.dueMs - nowMs - marginMs));
+    const remainingMs = Math.min(plant.noDeadline - 1, leftMs);
+    const head = { id, remainingMs, trace: this.#traces.bytesOf(question), flags };
+    if (this.#dealer.send(plant.encodeFromClient({ kind: "request", service, head, body }))) return;
+    const detail = { limit: "messages to the broker", max: this.#settings.requestsMax * 2 };
+    this.#finish(question, new PlantError("LIMIT_REACHED", detail));
+  }
+
+  #about(question: Question): { service: string; head: plant.Head } {
+    const { service, id, flags } = question;
+    const trace = this.#traces.bytesOf(question);
+    return { service, head: { id, remainingMs: plant.noDeadline, trace, flags } };
+  }
+
+  /** Says what must not get lost: it waits for room where there is none. */
+  #say(message: plant.FromClient): void {
+    const frames = plant.encodeFromClient(message);
+    if (this.#owed.length === 0 && this.#dealer.send(frames)) return;
+    if (!this.#dealer.isUp) return;
+    this.#owed.push(frames);
+    if (this.#owed.length > this.#settings.requestsMax * 2) {
+      this.#dealer.lose("it does not take our messages");
     }
   }
 
-  #about(pending: Pending): { service: string; head: plant.Head } {
-    const { service, trace, flags } = pending.question;
-    return { service, head: { id: pending.id, remainingMs: plant.noDeadline, trace, flags } };
+  #payOwed(): void {
+    const owed = this.#owed;
+    let paid = 0;
+    for (const frames of owed) {
+      if (!this.#dealer.send(frames)) break;
+      paid += 1;
+    }
+    owed.splice(0, paid);
   }
 
-  #say(message: plant.FromClient, pending: Pending): void {
-    if (!this.#dealer.isUp || !pending.isSent || !this.#pending.has(pending.id)) return;
-    this.#dealer.send(plant.encodeFromClient(message));
-  }
-
-  #dueOf(pending: Pending): number {
-    return pending.isSent ? pending.dueMs : pending.unsentDueMs;
-  }
-
-  #abandon(id: number, error: PlantError | undefined): void {
-    const pending = this.#pending.get(id);
-    if (pending === undefined) return;
-    this.#say({ kind: "cancel", ...this.#about(pending) }, pending);
-    this.#finish(pending, error);
-  }
-
-  #finish(pending: Pending, error: PlantError | undefined): void {
-    this.#pending.delete(pending.id);
-    pending.question.signal?.removeEventListener("abort", pending.onAbort);
-    if (error !== undefined) pending.question.onError(error);
+  #finish(question: Question, error: PlantError | undefined): void {
+    question.standing = "over";
+    this.#pending.delete(question.id);
+    question.signal?.removeEventListener("abort", question);
+    if (error !== undefined) question.onError(this.#traces.withTrace(error, question));
   }
 
   /** Ends what is due, looks after a silent broker, and names the next time to look. */
   #expire(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
-    for (const pending of [...this.#pending.values()]) {
-      const dueMs = this.#dueOf(pending);
+    for (const question of this.#pending.values()) {
+      const dueMs = dueOf(question);
       if (dueMs > nowMs) {
         nextMs = Math.min(nextMs, dueMs);
         continue;
       }
       const { endpoint } = this.#settings;
-      const error = pending.isSent
-        ? new PlantError("TIME_RAN_OUT", { waitedMs: pending.question.deadlineMs })
-        : new PlantError("BROKER_UNREACHABLE", { endpoint });
-      this.#abandon(pending.id, error);
+      const error =
+        question.standing === "sent"
+          ? new PlantError("TIME_RAN_OUT", { waitedMs: question.deadlineMs })
+          : new PlantError("BROKER_UNREACHABLE", { endpoint });
+      this.abandon(question, error);
     }
-    if (this.#pending.size === 0) return nextMs;
-    return Math.min(nextMs, this.#probe(nowMs));
+    if (this.#owed.length > 0) this.#payOwed();
+    const { size } = this.#pending;
+    if (size === 0) return nextMs;
+    if (nowMs >= this.#nextLookMs) this.#look(nowMs);
+    return Math.max(nowMs + size / looksPerMs, Math.min(nextMs, this.#nextLookMs));
+  }
+
+  #lookAnew(nowMs: number): void {
+    this.#silentLooks = 0;
+    this.#isHeard = false;
+    this.#nextLookMs = nowMs + this.#settings.livenessMs / looksPerLiveness;
   }
 
   /** With requests waiting and nothing heard, asks for a sign of life; then gives the broker up. */
-  #probe(nowMs: number): number {
-    const { livenessMs } = this.#settings;
-    if (!this.#dealer.isUp) return nowMs + livenessMs / 2;
-    const silentMs = nowMs - this.#heardMs;
-    if (silentMs >= livenessMs && this.#isProbed) {
-      if (!this.#isSuspect) {
-        this.#isSuspect = true;
-        return nowMs + secondLookMs;
-      }
-      this.#dealer.lose("it is silent");
-      return nowMs + livenessMs / 2;
+  #look(nowMs: number): void {
+    if (this.#isHeard || !this.#dealer.isUp) {
+      this.#lookAnew(nowMs);
+      return;
     }
-    if (silentMs < livenessMs / 2) return this.#heardMs + livenessMs / 2;
-    if (!this.#isProbed) {
-      this.#isProbed = true;
-      this.#heardMs = Math.max(this.#heardMs, nowMs - livenessMs / 2);
-      const head = { id: 0, remainingMs: plant.noDeadline, trace: Buffer.alloc(16), flags: 0 };
+    this.#silentLooks += 1;
+    this.#nextLookMs = nowMs + this.#settings.livenessMs / looksPerLiveness;
+    if (this.#silentLooks === looksBeforeProbe) {
+      const head = { id: 0, remainingMs: plant.noDeadline, trace: new Uint8Array(16), flags: 0 };
       const body = [Buffer.from("mmi.service")];
-      const message = { kind: "request", service: "mmi.service", head, body } as const;
-      this.#dealer.send(plant.encodeFromClient(message));
+      this.#say({ kind: "request", service: "mmi.service", head, body });
     }
-    return this.#heardMs + livenessMs;
+    if (this.#silentLooks === looksPerLiveness) this.#nextLookMs = nowMs + secondLookMs;
+    if (this.#silentLooks > looksPerLiveness) this.#dealer.lose("it is silent");
   }
+}
+
+function dueOf(question: Question): number {
+  return question.standing === "sent" ? question.dueMs : question.unsentDueMs;
 }
 
 function readError(frame: Uint8Array): PlantError {

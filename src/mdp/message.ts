@@ -22,7 +22,12 @@ export interface Head {
 /** `remainingMs` of a request without a deadline. */
 export const noDeadline = 0xffff_ffff;
 /** Parts a client takes before it has granted credit. */
-export const creditAtStart = 16;
+export const creditAtStart = 256;
+/**
+ * Bytes of parts a worker may have under way, without their credit being back; one part always. A
+ * client grants anew at the half of these or of `creditAtStart`, whichever comes first.
+ */
+export const creditBytes = 1_048_576;
 /** Bits of `flags`; unknown bits are carried and ignored. */
 export const flag = { partials: 1, credit: 2 } as const;
 

@@ -21,7 +21,7 @@ import {
 import type { FromClient, FromWorker, Head, OwnFromWorker, ToClient, ToWorker } from "./message.ts";
 
 export type { FromClient, Head, ToClient, ToWorker } from "./message.ts";
-export { creditAtStart, flag, noDeadline } from "./message.ts";
+export { creditAtStart, creditBytes, flag, noDeadline } from "./message.ts";
 export type { OwnFromWorker as FromWorker };
 
 /** First frame of messages between a client and the broker. */

@@ -23,6 +23,8 @@ export interface SteadyDealerOptions extends WireLimits {
   readonly onUp: (isAnew: boolean) => void;
   /** The connection is lost; another is tried after a while. */
   readonly onLost: (reason: string) => void;
+  /** After a `send` that found the queue full: there is room again. */
+  readonly onDrained?: () => void;
 }
 
 /** One peer, by one connection after the other. `ended` tells a failure that is a defect. */

@@ -63,6 +63,10 @@ export function fakeBus(): FakeBus {
         if (service === "mmi.broker") return [Buffer.from(`{"services":${services.size}}`)];
         throw new PlantError("INTERNAL", { message: "raw requests: no" });
       },
+      // biome-ignore lint/correctness/useYield: it fails before it could
+      async *streamRaw() {
+        throw new PlantError("INTERNAL", { message: "raw streams: no" });
+      },
       call: (service, operation, args, options) =>
         ask(service, operation, args, options, async () => {}),
       async *stream(service, operation, args, options) {
