@@ -1,7 +1,7 @@
-// The small commands: version, explain, echo. It must not know any part but the echo.
-import { explain, services } from "../status/status.ts";
+// The small commands that need no gateway: version, explain. It must not know any part.
+import { explain } from "../status/status.ts";
 import { catalogue } from "../util/catalogue.ts";
-import { hasCode, PlantError } from "../util/errors.ts";
+import { PlantError } from "../util/errors.ts";
 import type { Invocation } from "./command.ts";
 import { columns } from "./output.ts";
 
@@ -40,25 +40,5 @@ export async function runExplain({ out, args }: Invocation): Promise<number> {
       `  exit    ${exit}${retry ? ", worth another try" : ""}`,
     ].join("\n"),
   );
-  return 0;
-}
-
-/** Sends a text to the echo worker and back. */
-export async function runEcho(invocation: Invocation): Promise<number> {
-  const { io, out, args, flags, signal } = invocation;
-  const text = args[0] ?? "hello";
-  const client = await invocation.client();
-  const fromMs = io.clock.monotonicMs();
-  const call = { deadlineMs: flags.timeoutMs, signal };
-  const reply = await client.call(services.echo, "echo", { text }, call).catch((error: unknown) => {
-    if (!hasCode(error, "NO_SERVICE")) throw error;
-    const next = "plantd run echo, with the same data folder";
-    throw new PlantError("NO_SERVICE", { ...error.detail, next }, { cause: error });
-  });
-  const tookMs = Math.round((io.clock.monotonicMs() - fromMs) * 100) / 100;
-  out.result({ schema: "plant.echo/1", reply, tookMs }, () => {
-    const back = (reply as { text?: unknown } | null)?.text ?? reply;
-    return `${typeof back === "string" ? back : JSON.stringify(back)}  (${tookMs} ms)`;
-  });
   return 0;
 }

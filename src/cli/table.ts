@@ -6,6 +6,12 @@ const state = "org.plantd.State";
 const sync = "org.plantd.Sync";
 const driver = "org.plantd.driver.*";
 
+/** Flags of every command that measures. */
+const measuringOptions: readonly OptionSpec[] = [
+  { flags: "--count <number>", words: "how many (4; with --for as many as fit)" },
+  { flags: "--interval <duration>", words: "time from one to the next (200ms); 0 is no pause" },
+];
+
 /** Flags that every command takes. */
 export const globalOptions: readonly OptionSpec[] = [
   { flags: "--json", words: "print JSON with a schema field; errors too" },
@@ -205,12 +211,48 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import("./log-command.ts")).runLog,
   },
   {
-    usage: "echo [text]",
-    words: "send a text around the bus and measure the way",
-    calls: ["org.plantd.module.Echo echo"],
+    usage: "broker services",
+    words: "what is served on the bus: workers, load, queue and answer times",
+    calls: ["mmi.queue"],
     repeats: true,
-    examples: ["plant echo hello"],
-    load: async () => (await import("./plain-command.ts")).runEcho,
+    examples: ["plant broker services", "plant broker services --watch"],
+    load: async () => (await import("./broker-command.ts")).runServices,
+  },
+  {
+    usage: "broker workers",
+    words: "who serves: principal, dialect, requests at work, silence",
+    calls: ["mmi.workers"],
+    repeats: true,
+    examples: ["plant broker workers"],
+    load: async () => (await import("./broker-command.ts")).runWorkers,
+  },
+  {
+    usage: "broker queue",
+    words: "what waits for whom, and what was refused; exit 1 where nobody serves what waits",
+    calls: ["mmi.queue", "mmi.broker"],
+    repeats: true,
+    examples: ["plant broker queue --watch=1s"],
+    load: async () => (await import("./broker-command.ts")).runQueue,
+  },
+  {
+    usage: "broker ping",
+    words: "measure the way to the broker and back; exit 1 when an answer is lost",
+    options: measuringOptions,
+    calls: ["mmi.service"],
+    examples: ["plant broker ping", "plant broker ping --count 1000 --interval 0"],
+    load: async () => (await import("./broker-command.ts")).runPing,
+  },
+  {
+    usage: "echo [text]",
+    words: "measure the way to an echo service and back; exit 1 when an answer is lost",
+    options: [
+      ...measuringOptions,
+      { flags: "--size <bytes>", words: "send this many bytes of the text, over and over" },
+      { flags: "--service <name>", words: "another service that has the operation echo" },
+    ],
+    calls: ["mmi.service", "org.plantd.module.Echo echo"],
+    examples: ["plant echo hello", "plant echo --size 65536 --count 100 --interval 0"],
+    load: async () => (await import("./echo-command.ts")).runEcho,
   },
   {
     usage: "explain [code]",
@@ -229,4 +271,8 @@ export const commands: readonly CommandSpec[] = [
 ];
 
 /** What is meant when the words say too little: `plant` is `plant status`. */
-export const shortcuts: Readonly<Record<string, string>> = { "": "status", outbox: "status" };
+export const shortcuts: Readonly<Record<string, string>> = {
+  "": "status",
+  outbox: "status",
+  broker: "services",
+};

@@ -12,6 +12,7 @@ import { PartStream } from "./part-stream.ts";
 import { type CallOptions, Single } from "./question.ts";
 
 export type { Frames } from "../mdp/mdp.ts";
+export { decodeReply, encodeCall } from "./body.ts";
 export type { CallOptions } from "./question.ts";
 
 /**

@@ -18,6 +18,17 @@ import type { StatusDocument } from "./document.ts";
 
 export type { Answer, Answers } from "./answers.ts";
 export { assemble } from "./assemble.ts";
+export {
+  type AskOptions,
+  askBroker,
+  askQueue,
+  askWorkers,
+  type BrokerReport,
+  isForsaken,
+  type QueueReport,
+  type ServiceReport,
+  type WorkersReport,
+} from "./broker.ts";
 export type {
   BusStatus,
   DeviceStatus,

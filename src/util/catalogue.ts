@@ -478,6 +478,12 @@ export const catalogue = {
     "nothing is lost: records wait on this gateway (plant outbox)",
     true,
   ),
+  ECHO_DIFFERS: entry(
+    verifyFailed,
+    "Another text came back from {service} than was sent",
+    ["the service is no echo service", "a peer on the way changes messages"],
+    "plant broker workers",
+  ),
   OUTBOX_PAUSED: entry(
     1,
     "Publishing is paused: records wait on this gateway",

@@ -9,6 +9,8 @@ export interface FakeBus {
   serve(service: string, operations: Readonly<Record<string, Operation>>): () => void;
   /** A client; values pass through JSON as they would over the wire. */
   client(): Client;
+  /** What the broker answers about itself, by service; tests change it. */
+  readonly internal: Record<string, unknown>;
   /** Every call so far, oldest first. */
   readonly calls: { service: string; operation: string; args: unknown }[];
 }
@@ -16,6 +18,7 @@ export interface FakeBus {
 export function fakeBus(): FakeBus {
   const services = new Map<string, Readonly<Record<string, Operation>>>();
   const calls: FakeBus["calls"] = [];
+  const internal: FakeBus["internal"] = {};
 
   async function ask(
     service: string,
@@ -49,6 +52,7 @@ export function fakeBus(): FakeBus {
 
   return {
     calls,
+    internal,
     serve(service, operations) {
       services.set(service, operations);
       return () => services.delete(service);
@@ -56,12 +60,19 @@ export function fakeBus(): FakeBus {
     client: () => ({
       ended: new Promise(() => {}),
       async [Symbol.asyncDispose]() {},
-      async request(service, body) {
+      async request(service, body, options) {
+        const [first = Buffer.alloc(0), second] = body;
         if (body.length === 0) throw new PlantError("REQUEST_MALFORMED", { reason: "no body" });
         if (service === "mmi.services")
           return [...services.keys()].map((name) => Buffer.from(name));
-        if (service === "mmi.broker") return [Buffer.from(`{"services":${services.size}}`)];
-        throw new PlantError("INTERNAL", { message: "raw requests: no" });
+        if (service === "mmi.service") {
+          return [Buffer.from(services.has(Buffer.from(first).toString()) ? "200" : "404")];
+        }
+        if (service in internal) return [Buffer.from(JSON.stringify(internal[service]))];
+        const args = second === undefined ? undefined : JSON.parse(Buffer.from(second).toString());
+        const operation = Buffer.from(first).toString();
+        const data = await ask(service, operation, args, options, async () => {});
+        return [Buffer.from(JSON.stringify({ success: true, data }))];
       },
       // biome-ignore lint/correctness/useYield: it fails before it could
       async *streamRaw() {

@@ -94,8 +94,8 @@ test("plant status reads a whole gateway over the bus", limit, async () => {
 });
 
 test("plant echo, values and set go through the bus and back", limit, async () => {
-  const echoed = await plant("echo", "grüezi");
-  assert.match(echoed.out, /^grüezi {2}\(/);
+  const echoed = await plant("echo", "grüezi", "--count", "2");
+  assert.match(echoed.out, /^reply {2}1 .*\nreply {2}2 .*\n2 sent · 0 lost · min/, echoed.err);
   const values = await plant("values", "meter-1");
   assert.match(values.out, /meter-1\/voltage +230\.2 {2}V/);
   const set = await plant("set", "meter-1/limit", "-5.5", "--json");

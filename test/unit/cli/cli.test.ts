@@ -307,13 +307,6 @@ const rows: Readonly<Record<string, Row>> = {
     err: /--since is a duration/,
   },
   "log with no lines": { words: ["log", "--lines", "0"], exit: 2, err: /--lines is a number/ },
-  echo: { words: ["echo", "hallo"], out: /^hallo {2}\(\d/ },
-  "echo that nobody offers": {
-    words: ["echo"],
-    given: ({ bus }) => bus.serve("org.plantd.module.Echo", {})(),
-    exit: 7,
-    err: /NO_SERVICE[\s\S]*next {4}plantd run echo/,
-  },
   version: { words: ["version"], out: /^plantd-edge 9\.9\.9 {2}node / },
   "explain a code": { words: ["explain", "device_silent"], out: /^DEVICE_SILENT\n {2}means/ },
   "explain all": { words: ["explain"], out: /BROKER_UNREACHABLE +The broker/ },
@@ -598,9 +591,9 @@ test("the broker is the one of the flag, else the local one, else that of the en
     await runCli(words, terminal.io);
     return terminal.endpoints.join();
   };
-  assert.equal(await reach(["--endpoint", "tcp://near:1", "echo"], false), "tcp://near:1");
-  assert.match(await reach(["echo"], false), /^ipc:.*\.sock$/);
-  assert.equal(await reach(["echo"], true), "tcp://far:9797");
+  assert.equal(await reach(["--endpoint", "tcp://near:1", "outbox"], false), "tcp://near:1");
+  assert.match(await reach(["outbox"], false), /^ipc:.*\.sock$/);
+  assert.equal(await reach(["outbox"], true), "tcp://far:9797");
 });
 
 test("words after -- are no flags", async () => {
