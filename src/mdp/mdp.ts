@@ -3,6 +3,8 @@
 import { type Frames, isSame, malformed } from "./frame.ts";
 import type { Dialect, FromPeer, ToClient, ToWorker } from "./message.ts";
 import * as plant from "./plant.ts";
+import * as plantd from "./plantd.ts";
+import * as rfc7 from "./rfc7.ts";
 import * as rfc18 from "./rfc18.ts";
 
 export { type Frames, serviceBytesMax, sizeOf } from "./frame.ts";
@@ -37,6 +39,29 @@ export function decodeFromPeer(frames: Frames): FromPeer {
   if (isSame(first, rfc18.workerFrame)) {
     return { dialect: "rfc18", side: "worker", message: rfc18.decodeFromWorker(frames, 1) };
   }
+  return first?.length === 0 ? decodeEnveloped(frames) : malformed("header");
+}
+
+/** Reads what starts with an empty frame; with RFC 18's header, a command byte or a word decides. */
+function decodeEnveloped(frames: Frames): FromPeer {
+  const header = frames[1];
+  const isByte = frames[2]?.length === 1;
+  if (isSame(header, rfc7.clientFrame)) {
+    return { dialect: "rfc7", side: "client", message: rfc7.decodeFromClient(frames) };
+  }
+  if (isSame(header, rfc7.workerFrame)) {
+    return { dialect: "rfc7", side: "worker", message: rfc7.decodeFromWorker(frames) };
+  }
+  if (isSame(header, rfc18.clientFrame)) {
+    return isByte
+      ? { dialect: "rfc18-enveloped", side: "client", message: rfc18.decodeFromClient(frames, 2) }
+      : { dialect: "plantd", side: "client", message: plantd.decodeFromClient(frames) };
+  }
+  if (isSame(header, rfc18.workerFrame)) {
+    return isByte
+      ? { dialect: "rfc18-enveloped", side: "worker", message: rfc18.decodeFromWorker(frames, 2) }
+      : { dialect: "plantd", side: "worker", message: plantd.decodeFromWorker(frames) };
+  }
   return malformed("header");
 }
 
@@ -48,9 +73,11 @@ export function encodeToClient(dialect: Dialect, message: ToClient): Frames | un
     case "rfc18":
       return rfc18.encodeToClient(message, false);
     case "rfc18-enveloped":
+      return rfc18.encodeToClient(message, true);
     case "rfc7":
+      return rfc7.encodeToClient(message);
     case "plantd":
-      return undefined;
+      return plantd.encodeToClient(message);
   }
 }
 
@@ -62,8 +89,10 @@ export function encodeToWorker(dialect: Dialect, message: ToWorker): Frames | un
     case "rfc18":
       return rfc18.encodeToWorker(message, false);
     case "rfc18-enveloped":
+      return rfc18.encodeToWorker(message, true);
     case "rfc7":
+      return rfc7.encodeToWorker(message);
     case "plantd":
-      return undefined;
+      return plantd.encodeToWorker(message);
   }
 }

@@ -49,6 +49,9 @@ interface Shape {
   readonly afterAddress: Frames;
 }
 
+/** The frames are not of this dialect. */
+class Misread extends Error {}
+
 const text = (value: string) => Buffer.from(value, "latin1");
 const empty = Buffer.alloc(0);
 const latin = (frame: Uint8Array | undefined) =>
@@ -58,7 +61,7 @@ const latin = (frame: Uint8Array | undefined) =>
 function take(frames: Frames, expected: Frames): Frames {
   expected.forEach((frame, at) => {
     if (latin(frames[at]) !== latin(frame)) {
-      throw new Error(`frame ${at} is ${latin(frames[at])}, not ${latin(frame)}`);
+      throw new Misread(`frame ${at} is ${latin(frames[at])}, not ${latin(frame)}`);
     }
   });
   return frames.slice(expected.length);
@@ -66,7 +69,7 @@ function take(frames: Frames, expected: Frames): Frames {
 
 function commandIn(commands: Shape["clientCommands"], frame: Uint8Array | undefined): Command {
   const found = Object.entries(commands).find(([, word]) => word === latin(frame));
-  if (found === undefined) throw new Error(`no command: ${latin(frame)}`);
+  if (found === undefined) throw new Misread(`no command: ${latin(frame)}`);
   return found[0] as Command;
 }
 
@@ -87,7 +90,7 @@ function peerOf(shape: Shape): ForeignPeer {
         return { kind: "final", service: latin(rest[0]), body: rest.slice(1) };
       }
       const kind = commandIn(clientCommands, rest[0]);
-      if (kind !== "partial" && kind !== "final") throw new Error(`not for a client: ${kind}`);
+      if (kind !== "partial" && kind !== "final") throw new Misread(`not for a client: ${kind}`);
       return { kind, service: latin(rest[1]), body: rest.slice(2) };
     },
     encodeFromWorker(message) {
@@ -101,10 +104,10 @@ function peerOf(shape: Shape): ForeignPeer {
       const rest = take(frames, [...heard, text(shape.worker)]);
       const kind = commandIn(workerCommands, rest[0]);
       if (kind === "heartbeat" || kind === "disconnect") {
-        if (rest.length > 1) throw new Error(`frames after ${kind}`);
+        if (rest.length > 1) throw new Misread(`frames after ${kind}`);
         return { kind };
       }
-      if (kind !== "request") throw new Error(`not for a worker: ${kind}`);
+      if (kind !== "request") throw new Misread(`not for a worker: ${kind}`);
       return { kind, client: rest[1] ?? empty, body: take(rest.slice(2), [empty]) };
     },
   };
@@ -129,3 +132,55 @@ const rfc18Shape: Shape = {
 
 /** @see RFC 18 */
 export const rfc18 = peerOf(rfc18Shape);
+
+/** RFC 18 behind an empty frame, both ways: a REQ socket, or a DEALER that writes as one. */
+export const enveloped = peerOf({ ...rfc18Shape, said: [empty], heard: [empty] });
+
+/** @see RFC 7 */
+export const rfc7 = peerOf({
+  client: "MDPC01",
+  worker: "MDPW01",
+  said: [empty],
+  heard: [empty],
+  clientCommands: {},
+  workerCommands: {
+    ready: "\x01",
+    request: "\x02",
+    final: "\x03",
+    heartbeat: "\x04",
+    disconnect: "\x05",
+  },
+  afterAddress: [empty],
+});
+
+/** The words of plantd: an empty frame before what its peers say, none before what they hear. */
+export const plantd = peerOf({
+  client: "MDPC02",
+  worker: "MDPW02",
+  said: [empty],
+  heard: [],
+  clientCommands: { request: "REQUEST", partial: "PARTIAL", final: "FINAL" },
+  workerCommands: {
+    ready: "READY",
+    request: "REQUEST",
+    partial: "PARTIAL",
+    final: "FINAL",
+    heartbeat: "HEARTBEAT",
+    disconnect: "DISCONNECT",
+  },
+  afterAddress: [],
+});
+
+/** Reads what the broker says to a foreign peer, whichever it is. */
+export function decodeFromBroker(frames: Frames): Answered | WorkerHeard {
+  for (const peer of [rfc18, enveloped, rfc7, plantd]) {
+    for (const decode of [peer.decodeToClient, peer.decodeToWorker]) {
+      try {
+        return decode(frames);
+      } catch (error) {
+        if (!(error instanceof Misread)) throw error;
+      }
+    }
+  }
+  throw new Misread(`nobody's: ${frames.map(latin).join(" ")}`);
+}

@@ -6,7 +6,12 @@ import { step } from "../../../src/broker/step.ts";
 import { pauseMs } from "../../../src/broker/watch.ts";
 import { type Frames, plant } from "../../../src/mdp/mdp.ts";
 import { seededRandom } from "../../../src/util/random.ts";
-import { type Answered, rfc18, type WorkerHeard } from "../../fakes/foreign-peers.ts";
+import {
+  type Answered,
+  decodeFromBroker,
+  rfc18,
+  type WorkerHeard,
+} from "../../fakes/foreign-peers.ts";
 
 const settings: BrokerSettings = {
   heartbeatMs: 1000,
@@ -37,8 +42,7 @@ function bench(over: Partial<BrokerSettings> = {}, admits: Admission = () => tru
     const header = Buffer.from(frames[0]!).toString();
     if (header === plant.clientHeader) return plant.decodeToClient(frames);
     if (header === plant.workerHeader) return plant.decodeToWorker(frames);
-    if (header === "MDPC02") return rfc18.decodeToClient(frames);
-    return rfc18.decodeToWorker(frames);
+    return decodeFromBroker(frames);
   };
   const run = (input: Parameters<typeof step>[1]): Said[] =>
     step(state, input).map(({ peer, frames }) => ({ ...decode(frames), to: peer }) as Said);
