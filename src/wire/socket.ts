@@ -3,7 +3,11 @@
 import type { Clock } from "../util/clock.ts";
 import type { Random } from "../util/random.ts";
 
-/** Frames of one message, in order. A frame is never changed after it was sent or received. */
+/**
+ * Frames of one message, in order. A frame is never changed after it was sent or received. A frame
+ * that was received may be a view of all that was read with it (64 KiB and more), so whoever keeps
+ * a small one beyond the turn copies it. Equal leading frames of a peer are often the same object.
+ */
 export type Frames = readonly Uint8Array[];
 
 /**
@@ -37,6 +41,13 @@ export interface WireLimits {
   readonly sendQueueMax: number;
   /** Bytes waiting to be sent per peer; one message is always let in. */
   readonly sendBytesMax: number;
+  /** Time a connection has for its handshake, 10,000 ms when absent. Not on libzmq. */
+  readonly handshakeMs?: number | undefined;
+  /**
+   * A peer silent for so long gets a PING, and is given up after three times as long; nobody is
+   * asked when absent, nor a peer older than ZMTP 3.1. Not on libzmq.
+   */
+  readonly pingMs?: number | undefined;
 }
 
 /** Why a connection or a message was refused. */

@@ -1,0 +1,63 @@
+// A dealer of a transport that is loaded only now: what is sent meanwhile waits, within bounds.
+// It must not know which library it waits for.
+import { checkEndpoint } from "./endpoint.ts";
+import type {
+  DealerOptions,
+  DealerSocket,
+  Frames,
+  Transport,
+  WireCounters,
+  WireDeps,
+} from "./socket.ts";
+import { newTally } from "./tally.ts";
+import { wireBytes } from "./zmtp-codec.ts";
+
+/**
+ * Connects as soon as the transport is there. A library that does not load ends the process: it
+ * belongs to the installation. @throws PlantError ENDPOINT_UNUSABLE
+ */
+export function connectLateDealer(
+  load: () => Promise<Transport>,
+  given: { readonly deps: WireDeps; readonly options: DealerOptions },
+): DealerSocket {
+  const { options } = given;
+  checkEndpoint(options.endpoint);
+  const tally = newTally();
+  let waiting: Frames[] = [];
+  let bytes = 0;
+  let isClosed = false;
+  let dealer: DealerSocket | undefined;
+
+  async function open(): Promise<void> {
+    const transport = await load();
+    if (isClosed && waiting.length === 0) return;
+    dealer = transport.connectDealer(given.deps, options);
+    for (const frames of waiting) dealer.send(frames);
+    waiting = [];
+  }
+
+  function keep(frames: Frames): boolean {
+    const size = wireBytes(frames);
+    const isFull = waiting.length > 0 && bytes + size > options.sendBytesMax;
+    if (isClosed || isFull || waiting.length >= options.sendQueueMax) {
+      tally.dropped += 1;
+      return false;
+    }
+    waiting.push(frames);
+    bytes += size;
+    return true;
+  }
+
+  const opened = open();
+  return {
+    get counters(): WireCounters {
+      return dealer?.counters ?? tally;
+    },
+    send: (frames) => (dealer === undefined ? keep(frames) : dealer.send(frames)),
+    async [Symbol.asyncDispose]() {
+      isClosed = true;
+      await opened;
+      await dealer?.[Symbol.asyncDispose]();
+    },
+  };
+}

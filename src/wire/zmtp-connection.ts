@@ -1,0 +1,485 @@
+// One connection: greeting, handshake, messages, end; reading in turns and writing in bulk.
+// It must not know how many there are, nor what its peer is called.
+import type { Socket } from "node:net";
+import type { Clock } from "../util/clock.ts";
+import type { Frames, Listener, Peer, WireLimits, WireRefusal } from "./socket.ts";
+import type { Tally } from "./tally.ts";
+import {
+  decodeCommand,
+  encodeError,
+  encodePing,
+  encodePong,
+  encodeReady,
+  greeting,
+  greetingBytes,
+  isGreetingSoFar,
+  knowsPing,
+  mayTalk,
+  reasonOf,
+  type SocketType,
+  wireBytes,
+} from "./zmtp-codec.ts";
+import type { Outbox } from "./zmtp-outbox.ts";
+import { FrameReader, type FrameSink } from "./zmtp-reader.ts";
+import { type Turning, type Turns, turnMax } from "./zmtp-turns.ts";
+
+/** The socket a connection belongs to. */
+export interface ConnectionHost {
+  readonly type: SocketType;
+  readonly limits: WireLimits;
+  readonly clock: Clock;
+  readonly tally: Tally;
+  readonly turns: Turns;
+  /** Asks for `expire` at this monotonic time or soon after. */
+  watch(connection: Connection, atMs: number): void;
+  /** Messages may flow. */
+  onOpen(connection: Connection): void;
+  onMessage(connection: Connection, frames: Frames): void;
+  onSlow(connection: Connection): void;
+  onDrained(connection: Connection): void;
+  /** Bytes of unfinished messages have become more or fewer. */
+  onHeld(connection: Connection, change: number): void;
+  /** Messages flow no more, by the peer's end, a loss or a refusal. Not after `finish`. */
+  onOver(connection: Connection, refusal: WireRefusal | undefined): void;
+  /** Its descriptor is free again. */
+  onClosed(connection: Connection): void;
+  /** Something threw that must not. */
+  onDefect(error: unknown): void;
+}
+
+/** What a connection starts with. */
+interface Given {
+  readonly listener: Listener | undefined;
+  /** With what waits for the peer already. */
+  readonly outbox: Outbox;
+}
+
+type Phase = "greeting" | "handshake" | "open" | "ending" | "closed";
+
+/** Time to write the rest when a connection ends. */
+export const lingerMs = 1000;
+const handshakeMsDefault = 10_000;
+/** More bytes than this are written at once and not at the end of the turn. */
+const flushBytesMin = 65_536;
+const pingsMax = 3;
+
+export class Connection implements FrameSink, Turning {
+  /** Its name at the host. */
+  peer: Peer | undefined;
+  readonly listener: Listener | undefined;
+  readonly reader: FrameReader;
+  readonly #host: ConnectionHost;
+  readonly #socket: Socket;
+  readonly #outbox: Outbox;
+  #phase: Phase = "greeting";
+  /** Nothing is read any more. */
+  isOver = false;
+  #wasOpen = false;
+  #greeted: Buffer | undefined = Buffer.alloc(greetingBytes);
+  #greetedCount = 0;
+  #isPingable = false;
+  #held = 0;
+  #turn = -1;
+  #turnBytes = 0;
+  #isBacklogged = false;
+  #isPaused = false;
+  #hasEnded = false;
+  #isClosed = false;
+  #isDirty = false;
+  #isWriting = false;
+  #isSlow = false;
+  #dueMs: number;
+  #heardMs = 0;
+  #ttlMs = 0;
+  #pings = 0;
+  readonly #onWritten = (): void => {
+    if (this.#isWriting && this.#socket.writableLength === 0) this.#settle();
+  };
+
+  /** Takes over a socket that is connected, and that allows its peer to end first. */
+  constructor(host: ConnectionHost, socket: Socket, given: Given) {
+    this.#host = host;
+    this.#socket = socket;
+    this.#outbox = given.outbox;
+    this.listener = given.listener;
+    this.reader = new FrameReader(host.limits, this);
+    this.#dueMs = host.clock.monotonicMs() + (host.limits.handshakeMs ?? handshakeMsDefault);
+    host.watch(this, this.#dueMs);
+    socket.on("data", (chunk: Buffer) => this.#guard(() => this.#take(chunk)));
+    socket.on("end", () => this.#guard(() => this.#takeEnd()));
+    socket.on("error", () => {}); // "close" follows and tells all there is to know
+    socket.on("close", () => this.#guard(() => this.#close()));
+    socket.write(greeting);
+  }
+
+  get isOpen(): boolean {
+    return this.#phase === "open";
+  }
+
+  /** Bytes and messages that wait for the peer. */
+  get hasWaiting(): boolean {
+    return this.#outbox.bytes > 0;
+  }
+
+  /** Queues a message; false when there is no room, or the connection is over. */
+  send(frames: Frames): boolean {
+    if (this.#phase !== "open" || frames.length === 0) return false;
+    const outbox = this.#outbox;
+    const { limits } = this.#host;
+    const size = wireBytes(frames);
+    if (!fits(outbox, size, limits)) {
+      this.flush();
+      if (!fits(outbox, size, limits)) {
+        this.#slowDown();
+        return false;
+      }
+    }
+    outbox.put(frames, size);
+    if (!this.#isDirty) {
+      this.#isDirty = true;
+      this.#host.turns.addDirty(this);
+    }
+    if (outbox.fresh >= flushBytesMin || outbox.messages * 4 > limits.sendQueueMax) this.flush();
+    if (isOverHalf(outbox, limits)) this.#slowDown();
+    return true;
+  }
+
+  #slowDown(): void {
+    if (this.#isSlow) return;
+    this.#isSlow = true;
+    this.#host.onSlow(this);
+  }
+
+  /** Stops reading: what is in hand waits, and what comes stays in the kernel. */
+  pause(): void {
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.#heardMs > 0) this.#heardMs = this.#host.clock.monotonicMs();
+    this.#goOn();
+  }
+
+  /** Writes what waits, a second at most, and closes; the host hears of `onClosed` only. */
+  finish(): void {
+    if (this.#phase === "ending" || this.#phase === "closed") return;
+    this.isOver = true;
+    if (this.#phase !== "open") {
+      this.#socket.destroy();
+      return;
+    }
+    this.#phase = "ending";
+    this.#dueMs = this.#host.clock.monotonicMs() + lingerMs;
+    this.#host.watch(this, this.#dueMs);
+    this.#socket.resume(); // to see the peer's end; what comes is thrown away
+    this.#endWhenWritten();
+  }
+
+  /** Closes at once; the host hears of `onClosed` only. */
+  destroy(): void {
+    this.isOver = true;
+    this.#socket.destroy();
+  }
+
+  /** Closes for a reason of ours. */
+  refuse(refusal: WireRefusal): void {
+    if (this.isOver) return;
+    this.#host.tally.refused[refusal] += 1;
+    const wasShakingHands = this.#phase === "handshake";
+    this.#end(refusal);
+    if (wasShakingHands) this.#socket.end(encodeError(reasonOf(refusal)), () => this.destroy());
+    else this.#socket.destroy();
+  }
+
+  /** Looks at its deadlines; returns the next one. */
+  expire(nowMs: number): number {
+    if (this.#phase === "closed") return Number.POSITIVE_INFINITY;
+    if (this.#phase === "open") return this.#expireOpen(nowMs);
+    if (nowMs < this.#dueMs) return this.#dueMs;
+    if (this.#phase === "ending" || this.isOver) this.#socket.destroy();
+    else this.refuse("handshake");
+    return nowMs + lingerMs;
+  }
+
+  #expireOpen(nowMs: number): number {
+    const { pingMs } = this.#host.limits;
+    let next = Number.POSITIVE_INFINITY;
+    if (this.#isPaused || this.#isBacklogged) this.#heardMs = nowMs;
+    if (this.#ttlMs > 0) {
+      next = this.#heardMs + this.#ttlMs;
+      if (nowMs >= next) {
+        this.#lose();
+        return nowMs + lingerMs;
+      }
+    }
+    if (pingMs === undefined || !this.#isPingable) return next;
+    while (nowMs >= this.#heardMs + (this.#pings + 1) * pingMs) {
+      this.#pings += 1;
+      if (this.#pings >= pingsMax) {
+        this.#lose();
+        return nowMs + lingerMs;
+      }
+      this.#putCommand(encodePing());
+    }
+    return Math.min(next, this.#heardMs + (this.#pings + 1) * pingMs);
+  }
+
+  /** Reads the next portion of its backlog. */
+  serve(): void {
+    this.#isBacklogged = false;
+    if (this.#isPaused || this.isOver) return;
+    this.#read();
+    if (this.#isBacklogged || this.#isPaused || this.isOver) return;
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (this.isOver || this.#isBacklogged) return;
+    if (this.reader.left > 0) this.#addBacklog();
+    else if (this.#hasEnded) this.#leave();
+    else this.#socket.resume();
+  }
+
+  #addBacklog(): void {
+    if (this.#isBacklogged) return;
+    this.#isBacklogged = true;
+    this.#host.turns.addBacklog(this);
+  }
+
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#host.onDefect(error);
+    }
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.isOver) return;
+    const host = this.#host;
+    host.tally.bytesIn += chunk.length;
+    if (this.#heardMs > 0) {
+      this.#heardMs = host.clock.monotonicMs();
+      this.#pings = 0;
+    }
+    const from = this.#phase === "greeting" ? this.#takeGreeting(chunk) : 0;
+    if (from >= chunk.length || this.isOver) return;
+    this.reader.push(chunk, from);
+    host.turns.schedule();
+    this.#read();
+    if (this.#isBacklogged) this.#socket.pause();
+  }
+
+  #read(): void {
+    const { count } = this.#host.turns;
+    if (this.#turn !== count) {
+      this.#turn = count;
+      this.#turnBytes = 0;
+    }
+    if (this.#turnBytes >= turnMax.bytes) {
+      this.#addBacklog();
+      return;
+    }
+    const left = turnMax.bytes - this.#turnBytes;
+    const before = this.reader.left;
+    const stop = this.reader.read(turnMax.messages, left);
+    this.#turnBytes += before - this.reader.left;
+    if (this.reader.held !== this.#held) {
+      const change = this.reader.held - this.#held;
+      this.#held += change;
+      this.#host.onHeld(this, change);
+    }
+    if (this.isOver || stop === "dry") return;
+    if (stop !== "more") this.refuse(stop);
+    else if (!this.#isPaused) this.#addBacklog();
+  }
+
+  #takeGreeting(chunk: Buffer): number {
+    const greeted = this.#greeted ?? greeting;
+    const count = Math.min(greetingBytes - this.#greetedCount, chunk.length);
+    chunk.copy(greeted, this.#greetedCount, 0, count);
+    this.#greetedCount += count;
+    if (!isGreetingSoFar(greeted, this.#greetedCount)) {
+      this.refuse("greeting");
+    } else if (this.#greetedCount === greetingBytes) {
+      this.#isPingable = knowsPing(greeted);
+      this.#greeted = undefined;
+      this.#phase = "handshake";
+      this.#socket.write(encodeReady(this.#host.type));
+    }
+    return count;
+  }
+
+  takeMessage(frames: Frames): boolean {
+    this.#host.tally.messagesIn += 1;
+    this.#host.onMessage(this, frames);
+    return !this.isOver && !this.#isPaused;
+  }
+
+  takeCommand(body: Uint8Array): WireRefusal | boolean {
+    const command = decodeCommand(body);
+    if (command === undefined) return "command";
+    if (command.kind === "error") {
+      this.#lose();
+      return false;
+    }
+    if (this.#phase === "handshake") {
+      if (command.kind !== "ready" || !mayTalk(this.#host.type, command.socketType)) {
+        return "handshake";
+      }
+      this.#open();
+    } else if (command.kind === "ready") {
+      return "command";
+    } else if (command.kind === "ping") {
+      this.#answer(command.ttlMs, command.context);
+    }
+    return !this.isOver && !this.#isPaused;
+  }
+
+  #open(): void {
+    const host = this.#host;
+    this.#phase = "open";
+    this.#wasOpen = true;
+    this.#isSlow = this.#outbox.messages > 0;
+    this.reader.mayTakeMessages = true;
+    if (host.limits.pingMs !== undefined && this.#isPingable) {
+      this.#heardMs = host.clock.monotonicMs();
+      host.watch(this, this.#heardMs + host.limits.pingMs);
+    }
+    if (this.#outbox.fresh > 0) {
+      this.#isDirty = true;
+      host.turns.addDirty(this);
+    }
+    host.onOpen(this);
+  }
+
+  #answer(ttlMs: number, context: Uint8Array): void {
+    this.#ttlMs = ttlMs;
+    if (ttlMs > 0) {
+      this.#heardMs = this.#host.clock.monotonicMs();
+      this.#host.watch(this, this.#heardMs + ttlMs);
+    }
+    this.#putCommand(encodePong(context));
+  }
+
+  /** Queues a command; a peer that does not read what it asks for gets no more of it. */
+  #putCommand(frame: Buffer): void {
+    if (this.#outbox.bytes > this.#host.limits.sendBytesMax) return;
+    this.#outbox.putBytes(frame);
+    if (this.#isDirty) return;
+    this.#isDirty = true;
+    this.#host.turns.addDirty(this);
+  }
+
+  flush(): void {
+    this.#isDirty = false;
+    if (this.#isWriting || this.#outbox.fresh === 0 || this.#socket.destroyed) return;
+    if (this.#phase !== "open" && this.#phase !== "ending") return;
+    const socket = this.#socket;
+    const taken = this.#outbox.take();
+    this.#isWriting = true;
+    if (taken instanceof Uint8Array) {
+      socket.write(taken, this.#onWritten);
+    } else {
+      socket.cork();
+      for (const piece of taken) socket.write(piece, this.#onWritten);
+      socket.uncork();
+    }
+    if (socket.writableLength === 0) this.#settle();
+  }
+
+  /** The kernel has all that was written. */
+  #settle(): void {
+    this.#isWriting = false;
+    const outbox = this.#outbox;
+    const { tally, limits, turns } = this.#host;
+    const before = outbox.bytes;
+    tally.messagesOut += outbox.settle();
+    tally.bytesOut += before - outbox.bytes;
+    if (this.#phase === "ending") {
+      this.#endWhenWritten();
+      return;
+    }
+    if (outbox.fresh > 0 && !this.#isDirty) {
+      this.#isDirty = true;
+      turns.addDirty(this);
+    }
+    if (this.#isSlow && !this.isOver && isLittle(outbox, limits)) {
+      this.#isSlow = false;
+      this.#host.onDrained(this);
+    }
+  }
+
+  #endWhenWritten(): void {
+    if (this.#isWriting) return;
+    this.flush();
+    if (!this.#isWriting && !this.#socket.writableEnded) {
+      this.#socket.end(() => this.#socket.destroy());
+    }
+  }
+
+  #takeEnd(): void {
+    this.#hasEnded = true;
+    if (this.#phase === "ending") return;
+    if (this.reader.left === 0 && !this.#isBacklogged) this.#leave();
+  }
+
+  /** The peer has said all it will; what waits for it is still written. */
+  #leave(): void {
+    if (this.isOver) return;
+    const isAlive = this.#phase === "open" && !this.#socket.destroyed;
+    this.#end(undefined);
+    if (isAlive) this.#endWhenWritten();
+    else this.#socket.destroy();
+    if (this.#isClosed) this.#clear();
+  }
+
+  /** The peer is as good as gone. */
+  #lose(): void {
+    if (this.isOver) return;
+    this.#end(undefined);
+    this.#socket.destroy();
+  }
+
+  #end(refusal: WireRefusal | undefined): void {
+    this.isOver = true;
+    this.#phase = "ending";
+    this.#dueMs = this.#host.clock.monotonicMs() + lingerMs;
+    this.#host.watch(this, this.#dueMs);
+    this.#host.onOver(this, refusal);
+  }
+
+  /** The descriptor is gone; what was read before is still heard. */
+  #close(): void {
+    this.#isClosed = true;
+    this.#hasEnded = true;
+    if (this.isOver) this.#clear();
+    else if (this.reader.left === 0) this.#leave();
+    else this.resume();
+  }
+
+  #clear(): void {
+    this.#phase = "closed";
+    if (this.#wasOpen) this.#host.tally.dropped += this.#outbox.drop();
+    if (this.#held > 0) this.#host.onHeld(this, -this.#held);
+    this.#held = 0;
+    this.#host.onClosed(this);
+  }
+}
+
+/** Whether a message of this size may wait, too. */
+export function fits(outbox: Outbox, size: number, limits: WireLimits): boolean {
+  if (outbox.messages >= limits.sendQueueMax) return false;
+  return outbox.messages === 0 || outbox.bytes + size <= limits.sendBytesMax;
+}
+
+function isOverHalf(outbox: Outbox, limits: WireLimits): boolean {
+  return outbox.messages * 2 > limits.sendQueueMax || outbox.bytes * 2 > limits.sendBytesMax;
+}
+
+function isLittle(outbox: Outbox, limits: WireLimits): boolean {
+  return outbox.messages * 8 <= limits.sendQueueMax && outbox.bytes * 8 <= limits.sendBytesMax;
+}

@@ -1,0 +1,244 @@
+// A ROUTER on unix sockets. Every connection is a peer of its own name, whatever it calls itself.
+// It must not know what travels.
+import { createServer, type Server, type Socket } from "node:net";
+import type { Clock } from "../util/clock.ts";
+import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
+import { asError, within } from "../util/running.ts";
+import { openToGroup, prepareEndpoint, unusable } from "./endpoint.ts";
+import type {
+  Frames,
+  Listener,
+  Peer,
+  RouterOptions,
+  RouterSocket,
+  WireDeps,
+  WireRefusal,
+} from "./socket.ts";
+import { newTally } from "./tally.ts";
+import { Connection, type ConnectionHost, lingerMs } from "./zmtp-connection.ts";
+import { Outbox } from "./zmtp-outbox.ts";
+import { Turns } from "./zmtp-turns.ts";
+
+/** Connections the kernel keeps until we take them; it may allow fewer (net.core.somaxconn). */
+const backlogMax = 4096;
+/** Unfinished messages of all peers hold at most so many of the largest messages. */
+const heldMessagesMax = 8;
+/** Deadlines are looked at in steps of this. */
+const stepMs = 50;
+
+/** @throws PlantError ENDPOINT_UNUSABLE; nothing stays open then. */
+export async function bindZmtpRouter(
+  deps: WireDeps,
+  options: RouterOptions,
+): Promise<RouterSocket> {
+  const router = new ZmtpRouter(deps, options);
+  try {
+    for (const listener of options.listeners) await router.listen(listener);
+  } catch (error) {
+    await router[Symbol.asyncDispose]();
+    throw error;
+  }
+  router.begin();
+  return router;
+}
+
+class ZmtpRouter implements RouterSocket, ConnectionHost {
+  readonly type = "ROUTER";
+  readonly limits: RouterOptions;
+  readonly clock: Clock;
+  readonly tally = newTally();
+  readonly turns = new Turns((error) => this.onDefect(error));
+  readonly listeners: Listener[] = [];
+  readonly ended: Promise<Error | undefined>;
+  readonly #end: (error: Error | undefined) => void;
+  readonly #servers: Server[] = [];
+  readonly #peers = new Map<Peer, Connection>();
+  readonly #connections = new Set<Connection>();
+  readonly #timed = new Set<Connection>();
+  readonly #deadlines: Deadlines;
+  /** Connections that came before all listeners stood. */
+  #early: (() => void)[] | undefined = [];
+  #names = 0;
+  #held = 0;
+  #isClosing = false;
+  #closed: Promise<void> | undefined;
+  #onEmpty: (() => void) | undefined;
+
+  constructor(deps: WireDeps, options: RouterOptions) {
+    this.limits = options;
+    this.clock = deps.clock;
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.ended = promise;
+    this.#end = resolve;
+    this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
+  }
+
+  get counters() {
+    return this.tally;
+  }
+
+  async listen(listener: Listener): Promise<void> {
+    const { endpoint } = listener;
+    await prepareEndpoint(endpoint);
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#meet(socket, listener));
+    this.#servers.push(server);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (error: NodeJS.ErrnoException) => {
+        reject(unusable(endpoint, error.code ?? String(error), error));
+      });
+      const path = endpoint.slice("ipc://".length);
+      server.listen({ path, backlog: backlogMax }, resolve);
+    });
+    server.removeAllListeners("error");
+    // No descriptor left: the kernel's queue was emptied of one, and the others go on.
+    server.on("error", () => this.#refuse("connections", listener));
+    openToGroup(endpoint);
+    this.listeners.push(listener);
+  }
+
+  /** Whoever came early is let in once the caller has the socket. */
+  begin(): void {
+    setImmediate(() => {
+      const early = this.#early ?? [];
+      this.#early = undefined;
+      for (const meet of early) meet();
+    });
+  }
+
+  #meet(socket: Socket, listener: Listener): void {
+    if (this.#isClosing) {
+      socket.destroy();
+    } else if (this.#connections.size >= this.limits.connectionsMax) {
+      socket.destroy();
+      this.#refuse("connections", listener);
+    } else if (this.#early !== undefined) {
+      socket.pause();
+      this.#early.push(() => this.#meet(socket, listener));
+    } else {
+      this.#connections.add(new Connection(this, socket, { listener, outbox: new Outbox() }));
+    }
+  }
+
+  #refuse(refusal: WireRefusal, listener: Listener): void {
+    this.tally.refused[refusal] += 1;
+    try {
+      this.limits.onRefused(refusal, listener, undefined);
+    } catch (error) {
+      this.onDefect(error);
+    }
+  }
+
+  send(peer: Peer, frames: Frames): void {
+    const connection = this.#peers.get(peer);
+    if (connection === undefined || !connection.send(frames)) this.tally.dropped += 1;
+  }
+
+  pause(peer: Peer): boolean {
+    const connection = this.#peers.get(peer);
+    connection?.pause();
+    return connection !== undefined;
+  }
+
+  resume(peer: Peer): void {
+    this.#peers.get(peer)?.resume();
+  }
+
+  close(peer: Peer): void {
+    const connection = this.#peers.get(peer);
+    if (connection === undefined) return;
+    this.#peers.delete(peer);
+    connection.finish();
+  }
+
+  watch(connection: Connection, atMs: number): void {
+    this.#timed.add(connection);
+    this.#deadlines.watch(Math.ceil(atMs / stepMs) * stepMs);
+  }
+
+  #expire(nowMs: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    try {
+      for (const connection of this.#timed) {
+        const dueMs = connection.expire(nowMs);
+        if (dueMs === Number.POSITIVE_INFINITY) this.#timed.delete(connection);
+        else next = Math.min(next, dueMs);
+      }
+    } catch (error) {
+      this.onDefect(error);
+    }
+    return Math.ceil(next / stepMs) * stepMs;
+  }
+
+  onOpen(connection: Connection): void {
+    this.#names += 1;
+    connection.peer = `z${this.#names}`;
+    this.#peers.set(connection.peer, connection);
+    this.tally.accepted += 1;
+    this.tally.connections += 1;
+  }
+
+  onMessage({ peer, listener }: Connection, frames: Frames): void {
+    if (peer !== undefined && listener !== undefined) {
+      this.limits.onMessage(peer, frames, listener);
+    }
+  }
+
+  onSlow({ peer }: Connection): void {
+    if (peer !== undefined) this.limits.onSlow(peer);
+  }
+
+  onDrained({ peer }: Connection): void {
+    if (peer !== undefined) this.limits.onDrained(peer);
+  }
+
+  onHeld(_: Connection, change: number): void {
+    this.#held += change;
+    if (change <= 0 || this.#held <= heldMessagesMax * this.limits.messageBytesMax) return;
+    let largest: Connection | undefined;
+    for (const one of this.#connections) {
+      if (!one.isOver && one.reader.held > (largest?.reader.held ?? 0)) largest = one;
+    }
+    largest?.refuse("memory");
+  }
+
+  onOver({ peer, listener }: Connection, refusal: WireRefusal | undefined): void {
+    if (peer !== undefined) this.#peers.delete(peer);
+    if (this.#isClosing || listener === undefined) return;
+    if (refusal !== undefined) this.limits.onRefused(refusal, listener, peer);
+    if (peer !== undefined) this.limits.onGone(peer);
+  }
+
+  onClosed(connection: Connection): void {
+    if (connection.peer !== undefined) this.tally.connections -= 1;
+    this.#timed.delete(connection);
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  onDefect(error: unknown): void {
+    this.#end(asError(error));
+    this.#isClosing = true;
+    for (const server of this.#servers) server.close();
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#isClosing = true;
+    for (const server of this.#servers) server.close();
+    const empty = new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      if (this.#connections.size === 0) resolve();
+    });
+    for (const connection of this.#connections) connection.finish();
+    await within(this.clock, lingerMs, empty);
+    for (const connection of this.#connections) connection.destroy();
+    await empty;
+    this.#deadlines.stop();
+    this.#end(undefined);
+  }
+}
