@@ -50,17 +50,26 @@ export function commandOf(frame: Uint8Array | undefined): number {
   return frame?.length === 1 ? (frame[0] ?? 0) : 0;
 }
 
-/** Names kept at most, each way. */
+/** A service name with a copy of its bytes. */
+interface Name {
+  readonly bytes: Uint8Array;
+  readonly text: string;
+}
+
+/** Names kept at most, each way; a power of two. */
 const namesMax = 1024;
-/** Names seen, each at the place its bytes lead to, with a copy of these bytes. */
-const seen: ({ readonly bytes: Uint8Array; readonly text: string } | undefined)[] = new Array(
-  namesMax,
-).fill(undefined);
+/** Names seen, each at the place its bytes lead to. */
+const seen: (Name | undefined)[] = new Array(namesMax).fill(undefined);
+/** Frames kept at most to be known again by what they are; a power of two. */
+const recentMax = 16;
+const recentFrames: (Uint8Array | undefined)[] = new Array(recentMax).fill(undefined);
+const recentTexts: string[] = new Array(recentMax).fill("");
 const frameByName = new Map<string, Uint8Array>();
 
 /**
  * A service name: 1 to 255 bytes of printable ASCII without spaces. The same name gives the same
- * string object, whose hash is known, so that maps find it fast.
+ * string object, whose hash is known, so that maps find it fast; a peer's repeated frame, which
+ * is the same object each time, is not even read.
  * @throws PlantError FRAME_MALFORMED, part `service`.
  */
 export function serviceOf(frame: Uint8Array | undefined): string {
@@ -68,6 +77,15 @@ export function serviceOf(frame: Uint8Array | undefined): string {
     return malformed("service");
   }
   const place = placeOf(frame);
+  const slot = place & (recentMax - 1);
+  if (recentFrames[slot] === frame) return recentTexts[slot] ?? "";
+  const text = readName(frame, place);
+  recentFrames[slot] = frame;
+  recentTexts[slot] = text;
+  return text;
+}
+
+function readName(frame: Uint8Array, place: number): string {
   const name = seen[place];
   if (name !== undefined && isSame(frame, name.bytes)) return name.text;
   for (const byte of frame) if (byte < 0x21 || byte > 0x7e) return malformed("service");
@@ -77,9 +95,14 @@ export function serviceOf(frame: Uint8Array | undefined): string {
   return text;
 }
 
+/** A place from the length and a few bytes: names that share one only read more slowly. */
 function placeOf(frame: Uint8Array): number {
-  let hash = frame.length;
-  for (let at = 0; at < frame.length; at += 1) hash = (Math.imul(hash, 31) + (frame[at] ?? 0)) | 0;
+  const { length } = frame;
+  let hash = Math.imul(length, 31) + (frame[0] ?? 0);
+  hash = Math.imul(hash, 31) + (frame[length >> 1] ?? 0);
+  hash = Math.imul(hash, 31) + (length > 3 ? (frame[length - 3] ?? 0) : 0);
+  hash = Math.imul(hash, 31) + (length > 2 ? (frame[length - 2] ?? 0) : 0);
+  hash = Math.imul(hash, 31) + (frame[length - 1] ?? 0);
   return (hash ^ (hash >>> 10) ^ (hash >>> 20)) & (namesMax - 1);
 }
 
@@ -98,22 +121,24 @@ export function serviceFrame(name: string): Uint8Array {
  * @throws PlantError FRAME_MALFORMED, part `body`.
  */
 export function requestBodyOf(frames: Frames, at: number, service: string): Frames {
-  if (frames.length > at) return frames.slice(at);
-  return service.startsWith("mmi.") ? [] : malformed("body");
+  if (frames.length <= at && service.startsWith("mmi.")) return [];
+  return bodyOf(frames, at);
 }
 
 /** The frames from `at` on, at least one. @throws PlantError FRAME_MALFORMED, part `body`. */
 export function bodyOf(frames: Frames, at: number): Frames {
-  return frames.length > at ? frames.slice(at) : malformed("body");
+  const first = frames[at];
+  if (first === undefined) return malformed("body");
+  return frames.length === at + 1 ? [first] : frames.slice(at);
 }
 
-/** Adds the frames of a body to the frames before it, which are given back. */
-export function withBody(start: Uint8Array[], body: Frames): Frames {
-  for (let at = 0; at < body.length; at += 1) {
-    const frame = body[at];
-    if (frame !== undefined) start.push(frame);
-  }
-  return start;
+/** The frames of a message: those before its body, and the body. */
+export function withBody(start: Frames, body: Frames): Frames {
+  const before = start.length;
+  const frames: Uint8Array[] = new Array(before + body.length); // pushing would grow it twice
+  for (let at = 0; at < before; at += 1) frames[at] = start[at] ?? empty;
+  for (let at = 0; at < body.length; at += 1) frames[before + at] = body[at] ?? empty;
+  return frames;
 }
 
 /** Refuses frames after the last one a command has. */
@@ -123,8 +148,48 @@ export function endsAt(frames: Frames, count: number): void {
 
 /** The 32 bits at an offset, big-endian. */
 export function wordAt(frame: Uint8Array, at: number): number {
-  const high = (((frame[at] ?? 0) << 8) | (frame[at + 1] ?? 0)) * 65_536;
-  return high + (((frame[at + 2] ?? 0) << 8) | (frame[at + 3] ?? 0));
+  return signedAt(frame, at) >>> 0;
+}
+
+/** The same as a signed number, which is cheaper to compare. */
+function signedAt(frame: Uint8Array, at: number): number {
+  const high = ((frame[at] ?? 0) << 24) | ((frame[at + 1] ?? 0) << 16);
+  return high | ((frame[at + 2] ?? 0) << 8) | (frame[at + 3] ?? 0);
+}
+
+/** The headers, and what stands before them in some dialects. */
+export const header = {
+  none: 0,
+  empty: 1,
+  plantClient: 2,
+  plantWorker: 3,
+  mdp1Client: 4,
+  mdp1Worker: 5,
+  mdp2Client: 6,
+  mdp2Worker: 7,
+} as const;
+
+/** Which header a frame is. */
+export function headerOf(frame: Uint8Array | undefined): number {
+  if (frame === undefined) return header.none;
+  if (frame.length !== 6) return frame.length === 0 ? header.empty : header.none;
+  const version = ((frame[4] ?? 0) << 8) | (frame[5] ?? 0);
+  switch (signedAt(frame, 0)) {
+    case 0x504c_4e43: // PLNC
+      return version === 0x3031 ? header.plantClient : header.none;
+    case 0x504c_4e57: // PLNW
+      return version === 0x3031 ? header.plantWorker : header.none;
+    case 0x4d44_5043: // MDPC
+      return version === 0x3032 ? header.mdp2Client : mdp1(version, header.mdp1Client);
+    case 0x4d44_5057: // MDPW
+      return version === 0x3032 ? header.mdp2Worker : mdp1(version, header.mdp1Worker);
+    default:
+      return header.none;
+  }
+}
+
+function mdp1(version: number, found: number): number {
+  return version === 0x3031 ? found : header.none;
 }
 
 /** Writes 32 bits at an offset, big-endian. */

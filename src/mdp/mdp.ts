@@ -1,6 +1,6 @@
 // The Majordomo protocol as values: frames to messages and back, in each dialect a peer may speak.
 // It must not know sockets, clocks, or what bodies mean.
-import { type Frames, isSame, malformed } from "./frame.ts";
+import { type Frames, header, headerOf, malformed } from "./frame.ts";
 import type { Dialect, FromPeer, ToClient, ToWorker } from "./message.ts";
 import * as plant from "./plant.ts";
 import * as plantd from "./plantd.ts";
@@ -26,43 +26,41 @@ export * as plant from "./plant.ts";
  * @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong.
  */
 export function decodeFromPeer(frames: Frames): FromPeer {
-  const first = frames[0];
-  if (isSame(first, plant.clientFrame)) {
-    return { dialect: "plant", side: "client", message: plant.decodeFromClient(frames) };
+  switch (headerOf(frames[0])) {
+    case header.plantClient:
+      return { dialect: "plant", side: "client", message: plant.decodeFromClient(frames) };
+    case header.plantWorker:
+      return { dialect: "plant", side: "worker", message: plant.decodeFromWorker(frames) };
+    case header.mdp2Client:
+      return { dialect: "rfc18", side: "client", message: rfc18.decodeFromClient(frames, 1) };
+    case header.mdp2Worker:
+      return { dialect: "rfc18", side: "worker", message: rfc18.decodeFromWorker(frames, 1) };
+    case header.empty:
+      return decodeEnveloped(frames);
+    default:
+      return malformed("header");
   }
-  if (isSame(first, plant.workerFrame)) {
-    return { dialect: "plant", side: "worker", message: plant.decodeFromWorker(frames) };
-  }
-  if (isSame(first, rfc18.clientFrame)) {
-    return { dialect: "rfc18", side: "client", message: rfc18.decodeFromClient(frames, 1) };
-  }
-  if (isSame(first, rfc18.workerFrame)) {
-    return { dialect: "rfc18", side: "worker", message: rfc18.decodeFromWorker(frames, 1) };
-  }
-  return first?.length === 0 ? decodeEnveloped(frames) : malformed("header");
 }
 
-/** Reads what starts with an empty frame; with RFC 18's header, a command byte or a word decides. */
+/** Reads what starts with an empty frame; with a header of 0.2, a command byte or word decides. */
 function decodeEnveloped(frames: Frames): FromPeer {
-  const header = frames[1];
   const isByte = frames[2]?.length === 1;
-  if (isSame(header, rfc7.clientFrame)) {
-    return { dialect: "rfc7", side: "client", message: rfc7.decodeFromClient(frames) };
+  switch (headerOf(frames[1])) {
+    case header.mdp1Client:
+      return { dialect: "rfc7", side: "client", message: rfc7.decodeFromClient(frames) };
+    case header.mdp1Worker:
+      return { dialect: "rfc7", side: "worker", message: rfc7.decodeFromWorker(frames) };
+    case header.mdp2Client:
+      return isByte
+        ? { dialect: "rfc18-enveloped", side: "client", message: rfc18.decodeFromClient(frames, 2) }
+        : { dialect: "plantd", side: "client", message: plantd.decodeFromClient(frames) };
+    case header.mdp2Worker:
+      return isByte
+        ? { dialect: "rfc18-enveloped", side: "worker", message: rfc18.decodeFromWorker(frames, 2) }
+        : { dialect: "plantd", side: "worker", message: plantd.decodeFromWorker(frames) };
+    default:
+      return malformed("header");
   }
-  if (isSame(header, rfc7.workerFrame)) {
-    return { dialect: "rfc7", side: "worker", message: rfc7.decodeFromWorker(frames) };
-  }
-  if (isSame(header, rfc18.clientFrame)) {
-    return isByte
-      ? { dialect: "rfc18-enveloped", side: "client", message: rfc18.decodeFromClient(frames, 2) }
-      : { dialect: "plantd", side: "client", message: plantd.decodeFromClient(frames) };
-  }
-  if (isSame(header, rfc18.workerFrame)) {
-    return isByte
-      ? { dialect: "rfc18-enveloped", side: "worker", message: rfc18.decodeFromWorker(frames, 2) }
-      : { dialect: "plantd", side: "worker", message: plantd.decodeFromWorker(frames) };
-  }
-  return malformed("header");
 }
 
 /** Encodes what the broker says to a client; nothing where the dialect has no words for it. */

@@ -7,8 +7,9 @@ import {
   commandOf,
   endsAt,
   type Frames,
+  header,
+  headerOf,
   idAt,
-  isSame,
   malformed,
   putId,
   putWord,
@@ -28,10 +29,8 @@ export type { OwnFromWorker as FromWorker };
 export const clientHeader = "PLNC01";
 /** First frame of messages between a worker and the broker. */
 export const workerHeader = "PLNW01";
-/** The bytes of `clientHeader`. */
-export const clientFrame = bytesOf(clientHeader);
-/** The bytes of `workerHeader`. */
-export const workerFrame = bytesOf(workerHeader);
+const clientFrame = bytesOf(clientHeader);
+const workerFrame = bytesOf(workerHeader);
 
 /** Length of the head frame. */
 const headBytes = 29;
@@ -111,7 +110,7 @@ export function encodeToClient(message: ToClient): Frames {
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToClient(frames: Frames): ToClient {
-  if (!isSame(frames[0], clientFrame)) return malformed("header");
+  if (headerOf(frames[0]) !== header.plantClient) return malformed("header");
   const command = commandOf(frames[1]);
   switch (command) {
     case clientCommands.partial:
@@ -207,7 +206,7 @@ export function encodeToWorker(message: ToWorker): Frames {
 
 /** @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong. */
 export function decodeToWorker(frames: Frames): ToWorker {
-  if (!isSame(frames[0], workerFrame)) return malformed("header");
+  if (headerOf(frames[0]) !== header.plantWorker) return malformed("header");
   switch (commandOf(frames[1])) {
     case workerCommands.request: {
       const service = serviceOf(frames[2]);

@@ -24,10 +24,8 @@ import {
   type ToWorker,
 } from "./message.ts";
 
-/** The header of client messages. */
-export const clientFrame = bytesOf("MDPC02");
-/** The header of worker messages. */
-export const workerFrame = bytesOf("MDPW02");
+const clientFrame = bytesOf("MDPC02");
+const workerFrame = bytesOf("MDPW02");
 
 const clientCommands = {
   partial: commandFrame(2),

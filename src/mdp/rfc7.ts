@@ -24,10 +24,8 @@ import {
   type ToWorker,
 } from "./message.ts";
 
-/** The header of client messages. */
-export const clientFrame = bytesOf("MDPC01");
-/** The header of worker messages. */
-export const workerFrame = bytesOf("MDPW01");
+const clientFrame = bytesOf("MDPC01");
+const workerFrame = bytesOf("MDPW01");
 
 const request = commandFrame(2);
 const heartbeat: Frames = [empty, workerFrame, commandFrame(4)];

@@ -275,6 +275,27 @@ test("a service name of 1 and of 255 bytes is taken in every dialect", () => {
   }
 });
 
+test("names alike in length, first, middle and last bytes are told apart, from new and old frames", () => {
+  const names = ["svc-axe-xyz", "svc-bxe-xyz", "sv--axe-xyz"];
+  const frames = names.map((name) => Buffer.from(name));
+  for (let round = 0; round < 12; round += 1) {
+    const at = round % 3;
+    const frame = round < 6 ? Buffer.from(names[at]!) : frames[at]!;
+    const { message } = decodeFromPeer([hex(c2), hex("01"), frame, hex("00")]);
+    assert.equal("service" in message && message.service, names[at]);
+  }
+});
+
+test("a name refused once is refused again, the same frame or not", () => {
+  const frame = Buffer.from("a b");
+  for (const one of [frame, frame, Buffer.from(frame)]) {
+    assert.throws(
+      () => decodeFromPeer([hex(c2), hex("01"), one, hex("00")]),
+      (error: unknown) => hasCode(error, "FRAME_MALFORMED") && error.detail.part === "service",
+    );
+  }
+});
+
 test("the largest id is 2^53-1, in a head and in an address", () => {
   const max = "001fffffffffffff";
   const heard = decodeFromPeer([pw, "04", echo, `${max}${head.slice(16)}`, "00"].map(hex)).message;
