@@ -67,11 +67,13 @@ async function values({ sight, address }: RouteContext): Promise<Reply> {
 }
 
 async function metrics({ sight, counters }: RouteContext): Promise<Reply> {
-  const { status, points, leftOut } = await sight.facts();
+  const [facts, bus] = await Promise.all([sight.facts(), sight.bus()]);
+  const { status } = facts;
+  const points = { shown: facts.points.length, leftOut: facts.leftOut };
   return {
     status: 200,
     type: "text/plain; version=0.0.4; charset=utf-8",
-    body: renderMetrics(status, counters, { shown: points.length, leftOut }),
+    body: renderMetrics({ status, http: counters, points, bus }),
   };
 }
 

@@ -2,11 +2,19 @@
 // and the events. It must not know how it is shown.
 import type { Client } from "../client/client.ts";
 import type { Config } from "../config/config.ts";
-import { askStatus, createDrain, type StatusDocument } from "../status/status.ts";
+import {
+  askBroker,
+  askQueue,
+  askStatus,
+  createDrain,
+  type StatusDocument,
+} from "../status/status.ts";
 import type { Clock } from "../util/clock.ts";
+import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Paths } from "../util/paths.ts";
 import { type Running, startLoop } from "../util/running.ts";
+import type { BusReport } from "./broker-metrics.ts";
 import { startEvents } from "./events.ts";
 import { startLive } from "./live.ts";
 import type { PageFacts } from "./page.ts";
@@ -38,6 +46,8 @@ export interface Sight extends Running {
   readonly layout: number;
   /** Everything a page shows, of all devices or of one; at most a second old. */
   facts(device?: string): Promise<PageFacts>;
+  /** What the broker says of itself; undefined when it does not. */
+  bus(): Promise<BusReport | undefined>;
 }
 
 function isStoreHeard({ parts }: StatusDocument): boolean {
@@ -112,6 +122,7 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
       };
       return { status, points, events: events.list(), backlog: [...backlog], leftOut, ...rest };
     },
+    bus: () => askBus(client),
     async [Symbol.asyncDispose]() {
       await Promise.all([
         live[Symbol.asyncDispose](),
@@ -120,4 +131,18 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
       ]);
     },
   };
+}
+
+async function askBus(client: Client): Promise<BusReport | undefined> {
+  try {
+    const [broker, queue] = await Promise.all([
+      askBroker(client, { deadlineMs }),
+      askQueue(client, { deadlineMs }),
+    ]);
+    return { broker, queue };
+  } catch (error) {
+    // Whatever the broker cannot tell is missing from the metrics; the status says that it is down.
+    if (error instanceof PlantError) return undefined;
+    throw error;
+  }
 }

@@ -2,6 +2,7 @@
 // the rest still shows. It must not know how the answers are judged.
 import type { WireError } from "../util/errors.ts";
 import { v } from "../util/shape.ts";
+import type { QueueReport } from "./broker.ts";
 import type { BoxStatus } from "./document.ts";
 
 /** What a part said, or why it said nothing. */
@@ -100,6 +101,8 @@ export interface Answers {
   readonly time: number;
   /** Names of the registered services. */
   readonly services: Answer<readonly string[]>;
+  /** What the broker says of its services. */
+  readonly queue: Answer<QueueReport>;
   readonly stats: Answer<Readonly<Record<string, unknown>>>;
   readonly position: Answer<PositionAnswer>;
   readonly sync: Answer<SyncAnswer>;

@@ -2,7 +2,9 @@
 // code, and never blanks the rest. It must not know how the parts are asked.
 import type { WireError } from "../util/errors.ts";
 import type { Answer, Answers, DriverAnswer, SyncAnswer } from "./answers.ts";
+import type { QueueReport } from "./broker.ts";
 import type {
+  BrokerStatus,
   BusStatus,
   DeviceStatus,
   LinkStatus,
@@ -33,6 +35,7 @@ export function assemble(answers: Answers, drainMs: number | null = null): Statu
         written: numberIn(stats, "bytesPut"),
       },
     },
+    broker: brokerOf(answers.queue),
     parts: partsOf(answers),
     local: answers.local,
   };
@@ -157,6 +160,32 @@ function outboxOf({ sync, position }: Answers): Omit<OutboxStatus, "drainMs"> {
     if (wall !== null && (oldest === null || wall < oldest)) oldest = wall;
   }
   return { waiting, oldest, streams };
+}
+
+/** Queues named in a status; more are counted only. */
+const queuesMax = 20;
+
+function brokerOf(answer: Answer<QueueReport>): BrokerStatus | null {
+  if (!answer.ok) return null;
+  const { services } = answer.data;
+  const sum = (read: (one: (typeof services)[number]) => number) =>
+    services.reduce((total, one) => total + read(one), 0);
+  const waiting = services
+    .filter(({ queued }) => queued > 0)
+    .sort((a, b) => b.queued - a.queued)
+    .slice(0, queuesMax)
+    .map(({ service, workers, queued, policy, oldestMs }) => ({
+      service,
+      workers,
+      waiting: queued,
+      waitingMax: policy.queueMax || null,
+      oldestMs,
+    }));
+  return {
+    waiting: sum(({ queued }) => queued),
+    atWork: sum(({ busy }) => busy),
+    services: waiting,
+  };
 }
 
 function partsOf(answers: Answers): PartStatus[] {

@@ -110,6 +110,26 @@ export interface BoxStatus {
   readonly store: { readonly bytes: number | null; readonly written: number | null };
 }
 
+/** Requests that wait for a service at this moment. */
+export interface WaitingStatus {
+  readonly service: string;
+  readonly workers: number;
+  readonly waiting: number;
+  /** Requests that may wait; null when not known. */
+  readonly waitingMax: number | null;
+  /** How long the oldest has waited, in milliseconds. */
+  readonly oldestMs: number;
+}
+
+/** What the broker says of itself. */
+export interface BrokerStatus {
+  /** Requests waiting for a worker, and requests at workers. */
+  readonly waiting: number;
+  readonly atWork: number;
+  /** Services for which requests wait, the longest queue first, at most 20. */
+  readonly services: readonly WaitingStatus[];
+}
+
 /** One part of the gateway and whether it answers. */
 export interface PartStatus {
   readonly name: string;
@@ -132,5 +152,7 @@ export interface StatusDocument {
   readonly link: LinkStatus;
   readonly outbox: OutboxStatus;
   readonly box: BoxStatus;
+  /** Null when it does not answer, or is of a version that does not tell. */
+  readonly broker: BrokerStatus | null;
   readonly parts: readonly PartStatus[];
 }

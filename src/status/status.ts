@@ -14,6 +14,7 @@ import {
 } from "./answers.ts";
 import { assemble } from "./assemble.ts";
 import { readBox } from "./box.ts";
+import { askQueue } from "./broker.ts";
 import type { StatusDocument } from "./document.ts";
 
 export type { Answer, Answers } from "./answers.ts";
@@ -30,6 +31,7 @@ export {
   type WorkersReport,
 } from "./broker.ts";
 export type {
+  BrokerStatus,
   BusStatus,
   DeviceStatus,
   Reason,
@@ -119,7 +121,8 @@ async function askAll(deps: StatusDeps, config: StatusConfig): Promise<Answers> 
       return [line, await ask(`${services.driver}${line}`, "status", driverShape)] as const;
     }),
   );
-  const [stats, position, sync] = await Promise.all([
+  const [queue, stats, position, sync] = await Promise.all([
+    answerOf(() => askQueue(client, { deadlineMs })),
     ask(services.state, "stats", statsShape),
     ask(services.state, "position", positionShape, { consumer: centreConsumer }),
     ask(services.sync, "status", syncShape),
@@ -129,6 +132,7 @@ async function askAll(deps: StatusDeps, config: StatusConfig): Promise<Answers> 
     site,
     time: clock.wallMs(),
     services: registered,
+    queue,
     stats,
     position,
     sync,

@@ -23,12 +23,18 @@ const diskLowShare = 0.1;
 const diskFullShare = 0.02;
 /** Age of the oldest waiting record, with the link up, that counts as not draining. */
 const backlogOldMs = 10 * 60_000;
+/** Part of a queue in use that counts as full. */
+const fullShare = 0.8;
+/** A worker that is restarted takes less than this to come back. */
+const forsakenMs = 5000;
 /** Reasons a verdict names; the rest are counted. */
 const reasonsMax = 8;
 
 /** All rules, most important first. */
 const rules: readonly Rule[] = [
   partsDown,
+  queuesFull,
+  forsaken,
   diskSpace,
   linesFailed,
   devicesFailing,
@@ -104,6 +110,27 @@ function partsDown({ parts }: Facts): readonly Finding[] {
       };
       const text = `${part.name} does not answer: ${effect[part.name] ?? part.words ?? "down"}`;
       return finding(severity, "PART_DOWN", text, null, "plant explain PART_DOWN");
+    });
+}
+
+function queuesFull({ broker }: Facts): readonly Finding[] {
+  return (broker?.services ?? [])
+    .filter(({ waiting, waitingMax }) => waitingMax !== null && waiting >= waitingMax * fullShare)
+    .map(({ service, waiting, waitingMax }) => {
+      const text = `${describeCount(waiting)} of ${describeCount(waitingMax ?? 0)} requests wait for ${service}`;
+      return finding("degraded", "QUEUE_FULL", text, null, "plant broker queue");
+    });
+}
+
+/** Requests for nobody; of a part that is down, its own rule tells. */
+function forsaken({ broker, parts }: Facts): readonly Finding[] {
+  if (parts.some(({ state }) => state === "down")) return [];
+  return (broker?.services ?? [])
+    .filter(({ workers, oldestMs }) => workers === 0 && oldestMs >= forsakenMs)
+    .map(({ service, waiting }) => {
+      const verb = waiting === 1 ? "request waits" : "requests wait";
+      const text = `${describeCount(waiting)} ${verb} for ${service}, which nobody serves`;
+      return finding("degraded", "NO_SERVICE", text, null, "plant broker queue");
     });
 }
 

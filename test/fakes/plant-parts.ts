@@ -206,6 +206,7 @@ export function fakeParts(): FakeParts {
   bus.serve("org.plantd.Sync", sync);
   bus.serve("org.plantd.driver.rs485-1", driver);
   bus.serve("org.plantd.module.Echo", { echo: ({ args }) => args });
+  bus.internal["mmi.queue"] = { services: [], more: 0 };
   bus.serve("org.plantd.Logger", {
     tail: () => ({
       lines: [

@@ -427,6 +427,7 @@ test("the status document keeps its fields", async () => {
     site: "string",
     time: "number",
     verdict: { state: "string", words: "string", why: [], next: "string" },
+    broker: { waiting: "number", atWork: "number", services: [] },
     buses: [
       {
         line: "string",

@@ -7,7 +7,6 @@ import { startEvents } from "../../../src/http/events.ts";
 import { shortAge, sparkPoints } from "../../../src/http/face.ts";
 import { knownHosts, refuse } from "../../../src/http/guard.ts";
 import { startLive } from "../../../src/http/live.ts";
-import { renderMetrics } from "../../../src/http/metrics.ts";
 import { contentPolicy, type PageFacts, renderPage } from "../../../src/http/page.ts";
 import { findRoute } from "../../../src/http/routes.ts";
 import { startSight } from "../../../src/http/sight.ts";
@@ -284,26 +283,4 @@ test("events are read from the journal, newest first", async () => {
     events.list().map(({ message, severity }) => `${severity} ${message}`),
     ["warning meter-2 went silent"],
   );
-});
-
-test("metrics are text that Prometheus reads, with labels escaped", async () => {
-  const parts = fakeParts();
-  parts.driverStatus.devices[0]!.name = 'a"b\\c\nd';
-  const { status } = await factsOf(parts);
-  const counters = {
-    requests: new Map([[200, 3]]),
-    streams: 1,
-    refusedStreams: 0,
-    droppedConnections: 0,
-  };
-  const text = renderMetrics(status, counters, { shown: 4, leftOut: 0 });
-  assert.ok(text.includes('plantd_device_up{device="a\\"b\\\\c\\nd",line="rs485-1"} 1\n'));
-  assert.ok(text.includes('plantd_outbox_waiting_records{stream="state"} 0\n'));
-  assert.ok(text.includes('plantd_http_requests_total{code="200"} 3\n'));
-  const sample =
-    /^plantd_[a-z_]+(\{[a-z]+="(\\.|[^"\\])*"(,[a-z]+="(\\.|[^"\\])*")*\})? -?[\d.e+-]+$/;
-  const comment = /^# (HELP|TYPE) plantd_[a-z_]+ .+$/;
-  for (const line of text.trimEnd().split("\n")) {
-    assert.ok(sample.test(line) || comment.test(line), line);
-  }
 });

@@ -44,7 +44,42 @@ interface Row {
 
 const healthy = { state: "ok", why: [], next: "" } as const;
 
+/** What the broker tells when requests wait for a service. */
+function waiting(service: string, more: object) {
+  return ({ bus }: FakeParts) => {
+    const policy = { queueMax: 1000 };
+    const one = { service, workers: 1, busy: 1, queued: 1, oldestMs: 0, policy, ...more };
+    bus.internal["mmi.queue"] = { services: [one], more: 0 };
+  };
+}
+
 const verdicts: Readonly<Record<string, Row>> = {
+  "a queue nearly full": {
+    given: waiting("com.example.Pump", { queued: 800 }),
+    state: "degraded",
+    words: "all 2 devices answer · link up · 0 waiting",
+    why: ["QUEUE_FULL"],
+    next: "plant broker queue",
+    text: /^800 of 1.000 requests wait for com\.example\.Pump$/,
+  },
+  "a queue as queues are": {
+    ...healthy,
+    given: waiting("com.example.Pump", { queued: 799 }),
+    words: "all 2 devices answer · link up · 0 waiting",
+  },
+  "a request nobody will take": {
+    given: waiting("com.example.Pump", { workers: 0, oldestMs: 5000 }),
+    state: "degraded",
+    words: "all 2 devices answer · link up · 0 waiting",
+    why: ["NO_SERVICE"],
+    next: "plant broker queue",
+    text: /^1 request waits for com\.example\.Pump, which nobody serves$/,
+  },
+  "a worker that is being restarted": {
+    ...healthy,
+    given: waiting("com.example.Pump", { workers: 0, oldestMs: 4999 }),
+    words: "all 2 devices answer · link up · 0 waiting",
+  },
   "all is well": {
     ...healthy,
     given: () => {},
@@ -253,6 +288,7 @@ test("every field of the document exists, as null when unknown", async () => {
   assert.ok(!withUndefined.includes("UNDEFINED"));
   assert.deepEqual(Object.keys(status).sort(), [
     "box",
+    "broker",
     "buses",
     "devices",
     "gateway",
