@@ -1,13 +1,17 @@
 // YAML with positions. The only importer of yaml. It must not know what the document means.
-import {
-  type Document,
-  isMap,
-  isNode,
-  isScalar,
-  LineCounter,
-  parseDocument,
-  YAMLParseError,
-} from "yaml";
+import { createRequire } from "node:module";
+import type { Document, LineCounter } from "yaml";
+
+type Yaml = typeof import("yaml");
+
+const need = createRequire(import.meta.url);
+let loaded: Yaml | undefined;
+
+/** The package, loaded at the first text: a process that reads none saves 4 MB. */
+function yaml(): Yaml {
+  loaded ??= need("yaml") as Yaml;
+  return loaded;
+}
 
 /** Where something stands in a text; both count from 1. */
 export interface Position {
@@ -23,12 +27,20 @@ export interface YamlText {
   positionOf(path: readonly (string | number)[]): Position;
 }
 
+/** What a text without anything in it says. */
+const empty: YamlText = {
+  value: null,
+  errors: [],
+  positionOf: () => ({ line: 1, column: 1 }),
+};
+
 /** A document may not say more than this many aliases: they multiply. */
 const aliasesMax = 100;
 
 /** Parses one YAML 1.2 document; errors are reported, not thrown. */
 export function parseYaml(text: string): YamlText {
-  const counter = new LineCounter();
+  if (text.trim() === "") return empty;
+  const counter = new (yaml().LineCounter)();
   const document = read(text, counter);
   const at = (offset: number): Position => {
     const { line, col } = counter.linePos(offset);
@@ -62,6 +74,7 @@ export function parseYaml(text: string): YamlText {
 
 /** Collections nested so deeply that the parser gives up become an error of the document. */
 function read(text: string, lineCounter: LineCounter): Document {
+  const { parseDocument, YAMLParseError } = yaml();
   const options = { lineCounter, prettyErrors: false, logLevel: "error" } as const;
   try {
     return parseDocument(text, options);
@@ -75,6 +88,7 @@ function read(text: string, lineCounter: LineCounter): Document {
 }
 
 function step(node: unknown, key: string | number): { node: unknown; offset: number } | undefined {
+  const { isMap, isNode, isScalar } = yaml();
   if (isMap(node)) {
     const pair = node.items.find(
       (item) => isScalar(item.key) && String(item.key.value) === `${key}`,

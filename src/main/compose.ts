@@ -14,7 +14,6 @@ import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
 import { type Operation, startWorker, type Worker } from "../worker/worker.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
-import { askPage } from "./local-page.ts";
 import type { LogRoad } from "./log-road.ts";
 import type { Part, PartPlan } from "./supervise.ts";
 import { counterProof, type Proof, queueProof } from "./watchdog.ts";
@@ -271,7 +270,11 @@ function answerProof(part: string, operations: Offer["operations"]): Proof {
 
 /** Proof that a page answers: its listener, and all that stands between. */
 function pageProof(part: string, url: string): Proof {
-  return { part, check: async (signal) => (await askPage({ url, signal })).status === 200 };
+  const check = async (signal: AbortSignal) => {
+    const { askPage } = await import("./local-page.ts"); // node:http costs 6 MB
+    return (await askPage({ url, signal })).status === 200;
+  };
+  return { part, check };
 }
 
 /** Proof of parts without work of their own: that the process still takes turns. */

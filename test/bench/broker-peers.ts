@@ -60,7 +60,9 @@ export async function startOurs(context: BenchContext, options: OurOptions = {})
   const broker = { ...(transport === "zmtp" ? {} : { transport }), ...settings };
   const config = join(folder, "c.yaml");
   writeFileSync(config, JSON.stringify({ broker, log: { level: "info" } }));
-  const env = { ...process.env, ...options.env, PLANTD_DATA_DIR: folder, PLANTD_CONFIG: config };
+  // As plantd-broker.service has it.
+  const unit = { MALLOC_ARENA_MAX: "1", PLANTD_DATA_DIR: folder, PLANTD_CONFIG: config };
+  const env = { ...process.env, ...options.env, ...unit };
   const main = fileURLToPath(new URL(`../../src/main/plantd${extension}`, import.meta.url));
   const words = [...nodeFlags, ...(options.flags ?? []), main, "run", "broker"];
   const child = spawn(process.execPath, words, { env, stdio: ["ignore", "pipe", "inherit"] });
