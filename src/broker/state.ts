@@ -4,7 +4,10 @@ import type { Config } from "../config/config.ts";
 import type { Dialect, Frames } from "../mdp/mdp.ts";
 
 /** Bounds and times: the section `broker` of the configuration. */
-export type BrokerSettings = Omit<Config["broker"], "endpoint" | "services">;
+export type BrokerSettings = Omit<
+  Config["broker"],
+  "endpoint" | "services" | "transport" | "connectionsMax"
+>;
 
 /** Who may serve and call what. */
 export type Admission = (principal: string, verb: "serve" | "call", service: string) => boolean;

@@ -234,6 +234,11 @@ export const schema = v.strictObject(
           "",
           "an address to listen on beside the local sockets, e.g. tcp://127.0.0.1:9797",
         ),
+        transport: choice(
+          ["zmtp", "zeromq"],
+          "zmtp",
+          "what carries local sockets: our own, or libzmq, which is slower; TCP is always libzmq",
+        ),
         heartbeatMs: whole("ms", 50, 60_000, 1000, "time between two signs of life, both ways"),
         livenessMs: whole(
           "ms",
@@ -262,6 +267,13 @@ export const schema = v.strictObject(
           100_000,
           1000,
           "requests waiting per service; more are refused",
+        ),
+        connectionsMax: whole(
+          "connections",
+          1,
+          65_000,
+          10_000,
+          "connections at one time, of peers that never spoke too; each needs a file handle",
         ),
         peersMax: whole("peers", 1, 100_000, 1024, "peers the broker knows at one time"),
         servicesMax: whole("services", 1, 100_000, 256, "services the broker knows at one time"),

@@ -12,6 +12,7 @@ import type { Log } from "../util/log.ts";
 import { brokerEndpoint, type Paths, type Principal } from "../util/paths.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
+import { transportNamed } from "../wire/wire.ts";
 import { type Operation, startWorker, type Worker } from "../worker/worker.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
 import type { LogRoad } from "./log-road.ts";
@@ -72,7 +73,7 @@ function startPart(context: PartContext, name: PartName): Promise<Part> {
 async function startBrokerPart(context: PartContext): Promise<Part> {
   const { startBroker } = await import("../broker/broker.ts");
   const { clock, random, log, paths, config } = context;
-  const { endpoint, services: _, ...settings } = config.broker;
+  const { endpoint, services: _, transport, ...settings } = config.broker;
   const local = Object.keys(rightsOf(config.access)).map((principal) => ({
     principal,
     endpoint: brokerEndpoint(paths, principal),
@@ -88,6 +89,7 @@ async function startBrokerPart(context: PartContext): Promise<Part> {
       clock,
       random,
       log,
+      transport: transportNamed(transport),
       admits: (principal, verb, service) =>
         verb === "serve"
           ? admission.mayServe(principal, service)

@@ -127,9 +127,8 @@ function policiesText({ services }: Readonly<Record<string, Shape>>): string {
   return [
     "### broker.services.<service>",
     "By the name of a service or a pattern as of `access.principals` `serve`, best in quotes. Of several that fit, the " +
-      "most exact counts, setting by setting: a name before patterns, of patterns the one with more names, then the one " +
-      "without `*` in the middle. What none of them says is as for all services: `broker.busyTimeoutMs`, " +
-      "`broker.queueMax`, `broker.requestTtlMs`, 2 attempts, and `never`. No service of plantd is replayed unless you " +
+      "most exact counts, setting by setting: a name before patterns, of patterns the one with more letters. What none of them says is as for all services: `broker.busyTimeoutMs`, " +
+      "`broker.queueMax`, `broker.requestTtlMs`, 3 attempts, and `never`. No service of plantd is replayed unless you " +
       "say so: among the operations of each are some that must not be carried out twice, and who asks repeats what may be.",
     table(rows, "setting", false),
     '```yaml\nbroker:\n  services:\n    "com.example.*": { queueMax: 50 }\n' +
