@@ -108,9 +108,8 @@ class BrokerLink implements Link {
 
   abandon(question: Question, error: PlantError | undefined): void {
     if (this.#pending.get(question.id) !== question) return;
-    const wasSent = question.standing === "sent";
+    if (question.standing === "sent") this.#say({ kind: "cancel", ...this.#about(question) });
     this.#finish(question, error);
-    if (wasSent) this.#say({ kind: "cancel", ...this.#about(question) });
   }
 
   grant(question: Question, credit: number): void {
