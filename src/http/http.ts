@@ -10,6 +10,8 @@ import { knownHosts } from "./guard.ts";
 import type { HttpCounters } from "./metrics.ts";
 import { type SightConfig, type SightDeps, startSight } from "./sight.ts";
 
+export { listMetrics } from "./metrics.ts";
+
 export type HttpDeps = SightDeps;
 
 /** The sections of the configuration that the page's server reads. */

@@ -1,6 +1,7 @@
 // The page of metrics: the status document, the bus, and the server's own counters as families.
 // It must not know where they come from.
-import type { StatusDocument } from "../status/status.ts";
+import { assemble, type StatusDocument, silentBus } from "../status/status.ts";
+import { PlantError } from "../util/errors.ts";
 import { type BusReport, busFamilies } from "./broker-metrics.ts";
 import { counter, type Family, gauge, renderFamilies, type Sample, single } from "./exposition.ts";
 
@@ -25,15 +26,19 @@ export interface Measured {
 }
 
 /** The whole page. Samples that are not known are left out. */
-export function renderMetrics({ status, http, points, bus }: Measured): string {
-  return renderFamilies([
+export function renderMetrics(measured: Measured): string {
+  return renderFamilies(familiesOf(measured));
+}
+
+function familiesOf({ status, http, points, bus }: Measured): Family[] {
+  return [
     ...healthFamilies(status),
     ...lineFamilies(status),
     ...linkFamilies(status),
     ...boxFamilies(status),
     ...(bus === undefined ? [] : busFamilies(bus)),
     ...pageFamilies(http, points),
-  ]);
+  ];
 }
 
 function healthFamilies({ box, verdict, parts, devices }: StatusDocument): Family[] {
@@ -142,4 +147,33 @@ function pageFamilies(http: HttpCounters, points: Measured["points"]): Family[] 
       single(http.droppedConnections),
     ),
   ];
+}
+
+/** Name, kind and meaning of every metric there may be, in the order of the page. */
+export function listMetrics(): readonly Pick<Family, "name" | "kind" | "help">[] {
+  const unheard = { ok: false, error: new PlantError("NO_SERVICE").toWire() } as const;
+  const status = assemble({
+    gateway: "",
+    site: "",
+    time: 0,
+    services: unheard,
+    queue: unheard,
+    stats: unheard,
+    position: unheard,
+    sync: unheard,
+    drivers: {},
+    box: {
+      version: "",
+      node: "",
+      uptimeMs: null,
+      load: null,
+      cores: 1,
+      memory: null,
+      disk: null,
+      clock: { synced: null },
+    },
+    local: [],
+  });
+  const http = { requests: new Map(), streams: 0, refusedStreams: 0, droppedConnections: 0 };
+  return familiesOf({ status, http, points: { shown: 0, leftOut: 0 }, bus: silentBus });
 }

@@ -3,6 +3,7 @@
 import { builtInRights } from "../access/access.ts";
 import { cliReference } from "../cli/cli.ts";
 import { schema, settingNames, variableOf } from "../config/config.ts";
+import { listMetrics } from "../http/http.ts";
 import { type CatalogueEntry, catalogue } from "../util/catalogue.ts";
 import { usage } from "./command-line.ts";
 
@@ -38,6 +39,7 @@ export function referencePages(): Readonly<Record<string, string>> {
     "docs/reference/config.md": configPage(),
     "docs/reference/errors.md": errorsPage(),
     "docs/reference/cli.md": cliPage(),
+    "docs/reference/metrics.md": metricsPage(),
   };
 }
 
@@ -196,6 +198,19 @@ function configPage(): string {
     "Four variables are no settings: `PLANTD_DATA_DIR` (where everything is kept, `./.plantd`), `PLANTD_RUN_DIR` (the " +
       "sockets), `PLANTD_CONFIG` (the file) and `PLANTD_RUN=source` (run a checkout without compiling).",
     ...sections.filter((text) => text !== undefined),
+  ]);
+}
+
+function metricsPage(): string {
+  const rows = listMetrics().map(
+    ({ name, kind, help }) => `| \`plantd_${name}\` | ${kind} | ${help} |`,
+  );
+  return page("Metrics", [
+    "What `/metrics` of the page tells Prometheus; `plantd run broker http` is enough for all of the bus. Counters count " +
+      "since the part they come from started. What is not known is left out: a gateway without lines has no `plantd_line_…`. " +
+      "Metrics of a service have the label `service`, those of a line `line`; refusals are told by `reason`, and what the " +
+      "reasons are stands in services.md.",
+    `| metric | kind | what |\n|---|---|---|\n${rows.join("\n")}`,
   ]);
 }
 

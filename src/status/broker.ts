@@ -84,6 +84,12 @@ export type WorkersReport = v.InferOutput<typeof workersShape>;
 /** `mmi.broker`: counts of the broker and its sockets since its start. */
 export type BrokerReport = v.InferOutput<typeof brokerShape>;
 
+/** What a broker that tells nothing is taken to say. */
+export const silentBus = {
+  broker: check(brokerShape, {}),
+  queue: check(queueShape, { services: [] }),
+} as const;
+
 export interface AskOptions {
   readonly deadlineMs: number;
   readonly signal?: AbortSignal;

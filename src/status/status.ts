@@ -28,6 +28,7 @@ export {
   isForsaken,
   type QueueReport,
   type ServiceReport,
+  silentBus,
   type WorkersReport,
 } from "./broker.ts";
 export type {
