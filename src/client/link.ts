@@ -108,8 +108,9 @@ class BrokerLink implements Link {
 
   abandon(question: Question, error: PlantError | undefined): void {
     if (this.#pending.get(question.id) !== question) return;
-    if (question.standing === "sent") this.#say({ kind: "cancel", ...this.#about(question) });
+    const wasSent = question.standing === "sent";
     this.#finish(question, error);
+    if (wasSent) this.#say({ kind: "cancel", ...this.#about(question) });
   }
 
   grant(question: Question, credit: number): void {

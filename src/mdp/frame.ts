@@ -80,8 +80,10 @@ export function serviceOf(frame: Uint8Array | undefined): string {
   const slot = place & (recentMax - 1);
   if (recentFrames[slot] === frame) return recentTexts[slot] ?? "";
   const text = readName(frame, place);
-  recentFrames[slot] = frame;
-  recentTexts[slot] = text;
+  if (2 * frame.length >= frame.buffer.byteLength) {
+    recentFrames[slot] = frame; // a view of much else is not kept alive
+    recentTexts[slot] = text;
+  }
   return text;
 }
 

@@ -1,130 +1,214 @@
-// One request being served: its arguments, its signal, its credit for parts.
+// One request being served: its body, deadline and signal, and its parts as credit lets them go.
 // It must not know sockets or what operations do.
-import { type Frames, plant } from "../mdp/mdp.ts";
+import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
 import type { Code } from "../util/catalogue.ts";
-import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 
-/** One request as an operation sees it. */
-export interface WorkerRequest {
-  readonly operation: string;
-  /** The JSON arguments (the last frame), unchecked: `undefined` when the body holds none. */
-  readonly args: unknown;
-  /** The body frames as they came, the operation's name first. */
-  readonly body: readonly Uint8Array[];
-  /** Trace id, 32 hexadecimal digits. */
+/** One request with a body of any kind. */
+export interface RawRequest {
+  readonly service: string;
+  /** The frames as they came; never changed. */
+  readonly body: Frames;
+  /** Trace id, 32 hexadecimal digits; zeros from a client whose dialect has none. */
   readonly trace: string;
   /** Aborts at the deadline, when the client cancels, and when the broker is lost. */
   readonly signal: AbortSignal;
+  /** Bytes the frames of one reply, or of one part, may have together. */
+  readonly replyBytesMax: number;
   /** Milliseconds left of the client's deadline; Infinity without one. */
   remainingMs(): number;
-  /** Sends one part of a stream; waits while the client has granted no credit. */
-  partial(data: unknown): Promise<void>;
+  /**
+   * Sends one part of a stream; resolves when the next may follow: at once, or when the client has
+   * read. Nothing happens when the client wants no parts.
+   * @throws PlantError the reason of `signal`, once it aborted; MESSAGE_TOO_LARGE; LIMIT_REACHED
+   * when too many wait, because nobody awaited them.
+   */
+  partial(body: Frames): Promise<void>;
 }
 
-/** Parts sent before the process may turn to other work, where no credit makes it pause. */
-const partsPerTurn = 64;
+/** What an assignment needs of the connection it came by. */
+export interface Carrier {
+  readonly service: string;
+  readonly replyBytesMax: number;
+  nowMs(): number;
+  /** Another turn of the event loop. */
+  turn(): Promise<void>;
+  /** False when there is no room for parts at this moment. */
+  readonly hasRoom: boolean;
+  /** Sends a part. @throws PlantError MESSAGE_TOO_LARGE, INTERNAL for a body without frames. */
+  sendPart(assignment: Assignment, body: Frames): void;
+}
 
-type Send = (kind: "partial" | "final", data: unknown) => void;
+/** Parts sent before other work may have its turn, where no credit makes the sender pause. */
+const partsPerTurn = 256;
+/** Parts that may wait for credit; only an operation that does not await them has more than one. */
+const waitingMax = 1024;
 
-export class Assignment {
+const atOnce = Promise.resolve();
+
+interface WaitingPart {
+  readonly body: Frames;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Assignment implements RawRequest {
   readonly head: plant.Head;
-  readonly operation: string;
-  /** Monotonic time of the client's deadline. */
+  readonly body: Frames;
+  /** Number of the connection it came by. */
+  readonly connection: number;
+  /** Monotonic time of the client's deadline; Infinity without one. */
   readonly dueMs: number;
-  readonly send: Send;
-  readonly #clock: Clock;
-  readonly #body: Frames;
-  readonly #abort = new AbortController();
+  /** Whether its operation was called. */
+  hasBegun = false;
+  readonly #carrier: Carrier;
+  #abort: AbortController | undefined;
+  #reason: PlantError | undefined;
   #credit: number;
-  #wake: (() => void)[] = [];
+  /** Sizes of the parts whose credit is not back, oldest first. */
+  #underWay: number[] = [];
+  #bytesUnderWay = 0;
+  #waiting: WaitingPart[] = [];
   #parts = 0;
+  #flushed: (() => void) | undefined;
 
-  constructor(clock: Clock, head: plant.Head, body: Frames, send: Send) {
+  constructor(carrier: Carrier, request: Received) {
+    const { head } = request;
     this.head = head;
-    this.send = send;
-    this.#clock = clock;
-    this.#body = body;
-    this.operation = textOf(body[0]);
+    this.body = request.body;
+    this.connection = request.connection;
+    this.#carrier = carrier;
+    const { remainingMs } = head;
     this.dueMs =
-      head.remainingMs === plant.noDeadline
-        ? Number.POSITIVE_INFINITY
-        : clock.monotonicMs() + head.remainingMs;
-    const isPaced = (head.flags & plant.flag.credit) !== 0;
-    this.#credit = isPaced ? plant.creditAtStart : Number.POSITIVE_INFINITY;
+      remainingMs === plant.noDeadline ? Number.POSITIVE_INFINITY : request.atMs + remainingMs;
+    this.#credit = this.isPaced ? plant.creditAtStart : Number.POSITIVE_INFINITY;
+  }
+
+  get service(): string {
+    return this.#carrier.service;
   }
 
   get trace(): string {
-    return Buffer.from(this.head.trace).toString("hex");
+    const { trace } = this.head;
+    return Buffer.from(trace.buffer, trace.byteOffset, trace.byteLength).toString("hex");
   }
 
-  get isAborted(): boolean {
-    return this.#abort.signal.aborted;
+  /** Made when first asked for: most operations never do. */
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#reason !== undefined) this.#abort.abort(this.#reason);
+    }
+    return this.#abort.signal;
   }
 
-  /** @throws PlantError why it ended, when it has. */
-  checkGoesOn(): void {
-    this.#abort.signal.throwIfAborted();
+  get replyBytesMax(): number {
+    return this.#carrier.replyBytesMax;
+  }
+
+  /** Why it was told to stop, if it was. */
+  get stopReason(): PlantError | undefined {
+    return this.#reason;
+  }
+
+  /** A stream that credit paces. */
+  get isPaced(): boolean {
+    return (this.head.flags & plant.flag.credit) !== 0;
+  }
+
+  remainingMs(): number {
+    return Math.max(0, this.dueMs - this.#carrier.nowMs());
+  }
+
+  partial(body: Frames): Promise<void> {
+    if (this.#reason !== undefined) return Promise.reject(this.#reason);
+    if ((this.head.flags & plant.flag.partials) === 0) return atOnce;
+    if (this.#waiting.length > 0 || !this.#mayGo()) return this.#wait(body);
+    try {
+      return this.#go(body);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Tells the operation to stop; the signal's reason is a PlantError with this code. */
   abort(code: Code): void {
-    this.#abort.abort(new PlantError(code, { waitedMs: this.head.remainingMs }));
-    this.#wakeAll();
+    if (this.#reason !== undefined) return;
+    this.#reason = new PlantError(code, { waitedMs: this.head.remainingMs });
+    this.#abort?.abort(this.#reason);
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#reason);
+    this.#flushed?.();
   }
 
+  /** The client has read so many parts and lets as many more come. */
   grant(credit: number): void {
     this.#credit += credit;
-    this.#wakeAll();
+    for (const size of this.#underWay.splice(0, credit)) this.#bytesUnderWay -= size;
+    this.goOn();
   }
 
-  /** @throws PlantError REQUEST_MALFORMED when the arguments are no JSON. */
-  request(): WorkerRequest {
-    const { operation, trace } = this;
-    return {
-      operation,
-      trace,
-      args: parseArgs(this.#body),
-      body: this.#body,
-      signal: this.#abort.signal,
-      remainingMs: () => Math.max(0, this.dueMs - this.#clock.monotonicMs()),
-      partial: (data) => this.#partial(data),
-    };
-  }
-
-  async #partial(data: unknown): Promise<void> {
-    if ((this.head.flags & plant.flag.partials) === 0) return;
-    while (this.#credit <= 0 && !this.isAborted) {
-      await new Promise<void>((resolve) => this.#wake.push(resolve));
+  /** Sends what waits, as far as it may go. */
+  goOn(): void {
+    while (this.#waiting.length > 0 && this.#mayGo()) {
+      const part = this.#waiting.shift();
+      if (part === undefined) break;
+      try {
+        this.#go(part.body).then(part.resolve, part.reject);
+      } catch (error) {
+        part.reject(error);
+      }
     }
-    this.#abort.signal.throwIfAborted();
-    this.#credit -= 1;
-    this.send("partial", { success: true, data });
+    if (this.#waiting.length === 0) this.#flushed?.();
+  }
+
+  /** Whether parts wait that nobody awaited; the last reply comes after them. */
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Resolves when no part waits any more. */
+  flushed(): Promise<void> {
+    if (this.#waiting.length === 0) return atOnce;
+    return new Promise((resolve) => {
+      this.#flushed = resolve;
+    });
+  }
+
+  #mayGo(): boolean {
+    const hasBytes = this.#bytesUnderWay < plant.creditBytes;
+    return this.#credit > 0 && hasBytes && this.#carrier.hasRoom;
+  }
+
+  #go(body: Frames): Promise<void> {
+    this.#carrier.sendPart(this, body);
+    if (this.isPaced) {
+      const size = sizeOf(body);
+      this.#credit -= 1;
+      this.#bytesUnderWay += size;
+      this.#underWay.push(size);
+      return atOnce;
+    }
     this.#parts += 1;
-    if (this.#parts % partsPerTurn === 0) await this.#clock.sleep(0);
+    return this.#parts % partsPerTurn === 0 ? this.#carrier.turn() : atOnce;
   }
 
-  #wakeAll(): void {
-    const waiting = this.#wake;
-    this.#wake = [];
-    for (const wake of waiting) wake();
+  #wait(body: Frames): Promise<void> {
+    if (this.#waiting.length >= waitingMax) {
+      const detail = { limit: "parts waiting for credit", max: waitingMax };
+      return Promise.reject(new PlantError("LIMIT_REACHED", detail));
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#waiting.push({ body, resolve, reject });
+    promise.catch(() => {}); // who does not await a part is not told of it
+    return promise;
   }
 }
 
-function textOf(frame: Uint8Array | undefined): string {
-  if (frame === undefined) return "";
-  return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength).toString("utf8");
-}
-
-function parseArgs(body: Frames): unknown {
-  if (body.length < 2) return undefined;
-  const text = textOf(body[body.length - 1]);
-  if (text === "") return undefined;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    const reason = "the arguments are not JSON";
-    throw new PlantError("REQUEST_MALFORMED", { reason }, { cause: error });
-  }
+/** A request as it came. */
+export interface Received {
+  readonly head: plant.Head;
+  readonly body: Frames;
+  /** Monotonic time. */
+  readonly atMs: number;
+  readonly connection: number;
 }

@@ -2,7 +2,7 @@
 // It must not know what operations do.
 import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
 import type { Clock } from "../util/clock.ts";
-import { watchDeadlines } from "../util/deadlines.ts";
+import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
 import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
@@ -13,10 +13,8 @@ import {
   type SteadyDealer,
   type Transport,
 } from "../wire/wire.ts";
-import { Assignment, type WorkerRequest } from "./assignment.ts";
-
-/** Serves one operation: what it returns is the reply's `data`; a PlantError is its `error`. */
-export type Operation = (request: WorkerRequest) => unknown;
+import { Assignment, type Carrier } from "./assignment.ts";
+import { encodeError, isPromise, type RawOperation } from "./operations.ts";
 
 /** A registered worker. */
 export interface Worker extends Running {
@@ -40,40 +38,49 @@ export interface RegistrationSettings {
   readonly heartbeatMs: number;
   readonly livenessMs: number;
   readonly messageBytesMax: number;
+  readonly graceMs: number;
   readonly drainMs: number;
 }
 
 /** Frames and bytes a message may have beside its body. */
 const framesMax = 1024;
+const headroomFrames = 8;
 const headroomBytes = 4096;
 /** Messages waiting for the broker. */
 const sendQueueMax = 16_384;
+/** Requests looked at per millisecond, at most, for those whose time is over. */
+const looksPerMs = 256;
 
-export class Registration implements Worker {
+export class Registration implements Worker, Carrier {
   readonly service: string;
+  readonly replyBytesMax: number;
   readonly #deps: RegistrationDeps;
   readonly #settings: RegistrationSettings;
-  readonly #operations: ReadonlyMap<string, Operation>;
+  readonly #serve: RawOperation;
+  /** What this connection's requests became, those that have not begun among them. */
   readonly #assignments = new Map<number, Assignment>();
-  readonly #serving = new Set<Promise<void>>();
+  /** Requests that wait until operations of a lost connection give up their room. */
   #waiting: Assignment[] = [];
+  /** Operations under way, of lost connections too. */
+  #running = 0;
+  #onIdle: (() => void) | undefined;
+  /** Last words that found the queue full; they go first once there is room. */
+  #held: Frames[] = [];
   readonly #beat: Running;
-  readonly #deadlines;
-  readonly #closing = new AbortController();
+  readonly #deadlines: Deadlines;
   readonly #dealer: SteadyDealer;
+  #closed: Promise<void> | undefined;
+  #hasRoom = true;
   #heardMs = 0;
   /** Silent for too long at the last look; after a standstill of ours, beats are yet to be read. */
   #isSuspect = false;
 
-  constructor(
-    deps: RegistrationDeps,
-    settings: RegistrationSettings,
-    operations: ReadonlyMap<string, Operation>,
-  ) {
+  constructor(deps: RegistrationDeps, settings: RegistrationSettings, serve: RawOperation) {
     this.service = settings.service;
+    this.replyBytesMax = settings.messageBytesMax;
     this.#deps = deps;
     this.#settings = settings;
-    this.#operations = operations;
+    this.#serve = serve;
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
     this.#dealer = this.#openDealer();
     const { clock } = deps;
@@ -85,18 +92,54 @@ export class Registration implements Worker {
   }
 
   get busy(): number {
-    return this.#serving.size;
+    return this.#running;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#closing.signal.aborted) return;
-    this.#closing.abort();
-    for (const assignment of this.#assignments.values()) assignment.abort("CANCELLED");
-    await within(this.#deps.clock, this.#settings.drainMs, Promise.all([...this.#serving]));
+  get hasRoom(): boolean {
+    return this.#hasRoom;
+  }
+
+  nowMs(): number {
+    return this.#deps.clock.monotonicMs();
+  }
+
+  turn(): Promise<void> {
+    return this.#deps.clock.sleep(0);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  /** Begins nothing new, lets what is under way finish, then says goodbye. */
+  async #close(): Promise<void> {
+    const { clock } = this.#deps;
+    const { graceMs, drainMs } = this.#settings;
+    for (const one of this.#assignments.values()) if (one.isPaced) one.abort("CANCELLED");
+    await within(clock, Math.min(graceMs, drainMs), this.#idle());
+    for (const one of this.#assignments.values()) one.abort("CANCELLED");
+    await within(clock, Math.max(0, drainMs - graceMs), this.#idle());
     await this.#beat[Symbol.asyncDispose]();
     this.#deadlines.stop();
+    const { service } = this;
+    for (const { hasBegun, head, connection } of this.#assignments.values()) {
+      if (!hasBegun) this.#refuse(head, connection, new PlantError("NO_SERVICE", { service }));
+    }
     if (this.#dealer.isUp) this.#dealer.send(plant.encodeFromWorker({ kind: "disconnect" }));
     await this.#dealer[Symbol.asyncDispose]();
+  }
+
+  /** Resolves when nothing is under way and every last word has gone out. */
+  #idle(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+      this.#tellIdle();
+    });
+  }
+
+  #tellIdle(): void {
+    if (this.#running === 0 && this.#held.length === 0) this.#onIdle?.();
   }
 
   #openDealer(): SteadyDealer {
@@ -105,32 +148,36 @@ export class Registration implements Worker {
       endpoint,
       curve,
       messageBytesMax: messageBytesMax + headroomBytes,
-      framesMax,
+      framesMax: framesMax + headroomFrames,
       sendQueueMax,
       sendBytesMax: 4 * messageBytesMax,
       onMessage: (frames) => this.#hear(frames),
       onUp: (isAnew) => this.#up(isAnew),
       onLost: (reason) => this.#lost(reason),
+      onDrained: () => this.#drained(),
     });
   }
 
   #up(isAnew: boolean): void {
     const { service, concurrency, endpoint } = this.#settings;
     this.#isSuspect = false;
+    this.#hasRoom = true;
     if (isAnew) this.#deps.log.info("The broker is back", { endpoint });
-    this.#heardMs = this.#deps.clock.monotonicMs();
+    this.#heardMs = this.nowMs();
+    if (this.#closed !== undefined) return;
     this.#dealer.send(plant.encodeFromWorker({ kind: "ready", service, concurrency }));
   }
 
   #round(): void {
     if (!this.#dealer.isUp) return;
-    const silentMs = this.#deps.clock.monotonicMs() - this.#heardMs;
+    const silentMs = this.nowMs() - this.#heardMs;
     const isSilent = silentMs >= this.#settings.livenessMs;
     if (isSilent && this.#isSuspect) {
       this.#dealer.lose("it is silent");
       return;
     }
     this.#isSuspect = isSilent;
+    if (!this.#hasRoom) this.#drained();
     this.#dealer.send(plant.encodeFromWorker({ kind: "heartbeat" }));
   }
 
@@ -141,10 +188,13 @@ export class Registration implements Worker {
     for (const assignment of this.#assignments.values()) assignment.abort("BROKER_LOST");
     this.#assignments.clear();
     this.#waiting = [];
+    this.#held = [];
+    this.#tellIdle();
   }
 
   #hear(frames: Frames): void {
-    this.#heardMs = this.#deps.clock.monotonicMs();
+    const nowMs = this.nowMs();
+    this.#heardMs = nowMs;
     this.#isSuspect = false;
     let message: plant.ToWorker;
     try {
@@ -155,6 +205,13 @@ export class Registration implements Worker {
       return;
     }
     switch (message.kind) {
+      case "request": {
+        this.#dealer.prove();
+        const { head, body } = message;
+        const { connection } = this.#dealer;
+        this.#accept(new Assignment(this, { head, body, atMs: nowMs, connection }));
+        return;
+      }
       case "heartbeat":
         this.#dealer.prove();
         return;
@@ -166,114 +223,153 @@ export class Registration implements Worker {
         return;
       case "credit":
         this.#assignments.get(message.head.id)?.grant(message.credit);
-        return;
-      case "request":
-        this.#dealer.prove();
-        this.#accept(message.head, message.body);
     }
   }
 
-  #accept(head: plant.Head, body: Frames): void {
+  /** While closing, a request keeps its place and is not begun: so the broker sends no more. */
+  #accept(assignment: Assignment): void {
     const { concurrency, service } = this.#settings;
-    if (this.#closing.signal.aborted) {
-      this.#refuse(head, new PlantError("NO_SERVICE", { service }));
-      return;
-    }
+    const { head, connection } = assignment;
     if (this.#assignments.size >= concurrency) {
       const detail = { limit: `requests served at once by ${service}`, max: concurrency };
-      this.#refuse(head, new PlantError("LIMIT_REACHED", detail));
+      this.#refuse(head, connection, new PlantError("LIMIT_REACHED", detail));
       return;
     }
-    const { connection } = this.#dealer;
-    const assignment = new Assignment(this.#deps.clock, head, body, (kind, data) =>
-      this.#reply(connection, assignment, { kind, data }),
-    );
-    this.#assignments.set(head.id, assignment);
+    if (this.#closed !== undefined) this.#note(assignment);
+    else if (this.#running >= concurrency || this.#waiting.length > 0) {
+      this.#note(assignment);
+      this.#waiting.push(assignment);
+    } else this.#begin(assignment);
+  }
+
+  /** From here on it can be cancelled, granted credit, and ended by its deadline. */
+  #note(assignment: Assignment): void {
+    this.#assignments.set(assignment.head.id, assignment);
     if (assignment.dueMs !== Number.POSITIVE_INFINITY) this.#deadlines.watch(assignment.dueMs);
-    this.#waiting.push(assignment);
-    this.#startNext();
   }
 
-  /** Operations of a lost connection may still run: what comes by a new one waits for room. */
-  #startNext(): void {
-    while (this.#serving.size < this.#settings.concurrency) {
-      const assignment = this.#waiting.shift();
-      if (assignment === undefined) return;
-      const served = this.#serve(assignment).finally(() => {
-        this.#serving.delete(served);
-        const { id } = assignment.head;
-        if (this.#assignments.get(id) === assignment) this.#assignments.delete(id);
-        this.#startNext();
-      });
-      this.#serving.add(served);
-    }
-  }
-
-  async #serve(assignment: Assignment): Promise<void> {
-    const { service } = this;
+  /** An operation that answers at once costs no promise, and is never noted. */
+  #begin(assignment: Assignment): void {
+    this.#running += 1;
+    assignment.hasBegun = true;
     try {
-      const operation = this.#operations.get(assignment.operation);
-      if (operation === undefined) {
-        const detail = { service, operation: assignment.operation.slice(0, 100) };
-        throw new PlantError("OPERATION_UNKNOWN", detail);
+      if (assignment.stopReason !== undefined) throw assignment.stopReason;
+      const reply = this.#serve(assignment);
+      if (isPromise(reply) || assignment.hasWaiting) {
+        this.#note(assignment);
+        void this.#finishLater(assignment, reply);
+        return;
       }
-      assignment.checkGoesOn();
-      const data = await operation(assignment.request());
-      assignment.send("final", { success: true, data });
+      this.#sendFinal(assignment, reply);
     } catch (thrown) {
-      const error = asPlantError(thrown);
-      if (error.code === "INTERNAL") {
-        const { operation, trace } = assignment;
-        this.#deps.log.error("An operation failed", { service, operation, trace, error });
-      }
-      this.#sendError(assignment, error);
+      this.#fail(assignment, thrown);
     }
+    this.#end(assignment);
   }
 
-  /** An error whose detail does not travel is told without it. */
-  #sendError(assignment: Assignment, error: PlantError): void {
+  async #finishLater(assignment: Assignment, reply: Frames | Promise<Frames>): Promise<void> {
     try {
-      assignment.send("final", { success: false, error: error.toWire() });
+      const body = await reply;
+      if (assignment.hasWaiting) await assignment.flushed();
+      this.#sendFinal(assignment, body);
     } catch (thrown) {
-      const { code, message } = asPlantError(thrown);
-      this.#deps.log.error("An error could not be told", { service: this.service, code, error });
-      const plain = { ...new PlantError(error.code).toWire(), message: message.slice(0, 500) };
-      assignment.send("final", { success: false, error: plain });
+      this.#fail(assignment, thrown);
+    }
+    this.#end(assignment);
+    this.#beginWaiting();
+  }
+
+  #end(assignment: Assignment): void {
+    this.#running -= 1;
+    const { id } = assignment.head;
+    if (this.#assignments.get(id) === assignment) this.#assignments.delete(id);
+    if (this.#running === 0) this.#tellIdle();
+  }
+
+  /** Operations of a lost connection may have run till now: what came by a new one begins. */
+  #beginWaiting(): void {
+    while (this.#running < this.#settings.concurrency) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#begin(next);
     }
   }
 
-  /** Replies on the connection the request came by; a reply too large becomes an error. */
-  #reply(
-    connection: number,
-    assignment: Assignment,
-    reply: { kind: "partial" | "final"; data: unknown },
-  ): void {
-    if (!this.#dealer.isUp || connection !== this.#dealer.connection) return;
-    const { head } = assignment;
-    const body = [Buffer.from(JSON.stringify(reply.data))];
+  sendPart(assignment: Assignment, body: Frames): void {
+    this.#sendReply("partial", assignment, body);
+  }
+
+  #sendFinal(assignment: Assignment, body: Frames): void {
+    this.#sendReply("final", assignment, body);
+  }
+
+  /**
+   * Replies on the connection the request came by, or not at all.
+   * @throws PlantError MESSAGE_TOO_LARGE, INTERNAL
+   */
+  #sendReply(kind: "partial" | "final", assignment: Assignment, body: Frames): void {
     const size = sizeOf(body);
-    const max = this.#settings.messageBytesMax;
+    const max = this.replyBytesMax;
     if (size > max) throw new PlantError("MESSAGE_TOO_LARGE", { size, max });
-    const { service } = this;
-    const message = { kind: reply.kind, service, head, body } as const;
-    if (!this.#dealer.send(plant.encodeFromWorker(message))) {
-      this.#dealer.lose("it does not take our messages");
+    if (body.length === 0 || body.length > framesMax) {
+      throw new PlantError("INTERNAL", { message: `a reply has 1 to ${framesMax} frames` });
     }
+    if (assignment.connection !== this.#dealer.connection) return;
+    const { service } = this;
+    this.#say(plant.encodeFromWorker({ kind, service, head: assignment.head, body }));
   }
 
-  #refuse(head: plant.Head, refusal: PlantError): void {
-    const error = Buffer.from(JSON.stringify(refusal.toWire()));
-    const { service } = this;
-    this.#dealer.send(plant.encodeFromWorker({ kind: "error", service, head, error }));
+  /** Tells an error of a raw operation; what is no PlantError is a defect, and logged. */
+  #fail(assignment: Assignment, thrown: unknown): void {
+    const error = asPlantError(thrown);
+    const { head, connection } = assignment;
+    if (error.code === "INTERNAL") {
+      const { service, trace } = assignment;
+      this.#deps.log.error("A request failed", { code: error.code, trace, service, error });
+    }
+    this.#refuse(head, connection, error);
+  }
+
+  #refuse(head: plant.Head, connection: number, refusal: PlantError): void {
+    if (connection !== this.#dealer.connection) return;
+    const { service, replyBytesMax } = this;
+    const { log } = this.#deps;
+    const trace = Buffer.from(head.trace).toString("hex");
+    const error = encodeError(refusal, { log, trace, service, replyBytesMax }, false);
+    this.#say(plant.encodeFromWorker({ kind: "error", service, head, error }));
+  }
+
+  /** Sends, or keeps what finds no room until there is some; no parts are sent meanwhile. */
+  #say(frames: Frames): void {
+    if (!this.#dealer.isUp) return;
+    if (this.#hasRoom && this.#dealer.send(frames)) return;
+    this.#hasRoom = false;
+    this.#held.push(frames);
+  }
+
+  /** There is room again: first what was kept, then parts that wait. */
+  #drained(): void {
+    let sent = 0;
+    for (const frames of this.#held) {
+      if (!this.#dealer.send(frames)) break;
+      sent += 1;
+    }
+    this.#held.splice(0, sent);
+    if (this.#held.length > 0) return;
+    this.#hasRoom = true;
+    for (const assignment of this.#assignments.values()) {
+      if (assignment.hasWaiting) assignment.goOn();
+    }
+    this.#tellIdle();
   }
 
   #expire(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const assignment of this.#assignments.values()) {
-      if (assignment.isAborted) continue;
+      if (assignment.stopReason !== undefined) continue;
       if (assignment.dueMs <= nowMs) assignment.abort("TIME_RAN_OUT");
       else nextMs = Math.min(nextMs, assignment.dueMs);
     }
-    return nextMs;
+    return Math.max(nextMs, nowMs + this.#assignments.size / looksPerMs);
   }
 }

@@ -4,10 +4,17 @@ import type { Clock } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { type DealerOptions, type Transport, transport } from "../wire/wire.ts";
-import { type Operation, Registration, type Worker } from "./registration.ts";
+import { byOperation, type Operation, type RawOperation } from "./operations.ts";
+import { Registration, type Worker } from "./registration.ts";
 
-export type { WorkerRequest } from "./assignment.ts";
-export type { Operation, Worker } from "./registration.ts";
+export type { RawRequest } from "./assignment.ts";
+export {
+  byOperation,
+  type Operation,
+  type RawOperation,
+  type WorkerRequest,
+} from "./operations.ts";
+export type { Worker } from "./registration.ts";
 
 export interface WorkerDeps {
   readonly clock: Clock;
@@ -31,8 +38,10 @@ export interface WorkerConfig {
   readonly livenessMs?: number;
   /** Bytes of one message, both ways; 16 MiB when absent. */
   readonly messageBytesMax?: number;
-  /** Longest wait at disposal for operations under way, which are told by their signal; 2,000. */
+  /** Longest wait at disposal for operations under way; 2,000 when absent. */
   readonly drainMs?: number;
+  /** Part of it before they are told by their signal; streams are told at once. 250 when absent. */
+  readonly graceMs?: number;
 }
 
 const defaults = {
@@ -41,26 +50,22 @@ const defaults = {
   livenessMs: 4000,
   messageBytesMax: 16_777_216,
   drainMs: 2000,
+  graceMs: 250,
 };
 
 /**
  * Starts a worker. It resolves at once; registration follows when the broker is there, and again
- * after every loss. Without an operation `health` of its own, it answers `{status: "pass"}`.
+ * after every loss. Disposal begins nothing new, lets what is under way finish, and says goodbye.
+ * @param work a table of operations with JSON arguments, as `byOperation` serves it; or one function
+ * that serves bodies of any kind: what it throws reaches clients of our own dialect as the error.
  * @throws PlantError ENDPOINT_UNUSABLE for an address that cannot be one.
  */
 export async function startWorker(
   deps: WorkerDeps,
   config: WorkerConfig,
-  operations: Readonly<Record<string, Operation>>,
+  work: Readonly<Record<string, Operation>> | RawOperation,
 ): Promise<Worker> {
-  const table: Record<string, Operation> = {
-    health: () => ({ status: "pass", checks: [] }),
-    ...operations,
-  };
+  const serve = typeof work === "function" ? work : byOperation(deps.log, work);
   const settings = { ...defaults, ...config };
-  return new Registration(
-    { ...deps, transport: deps.transport ?? transport },
-    settings,
-    new Map(Object.entries(table)),
-  );
+  return new Registration({ ...deps, transport: deps.transport ?? transport }, settings, serve);
 }

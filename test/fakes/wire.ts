@@ -45,6 +45,8 @@ export interface FakeWire extends Transport {
   isMute: boolean;
   /** Messages a dealer may hand over; further ones are refused, as by a full queue. */
   room: number;
+  /** Makes room without end, and tells the dealers. */
+  drain(): void;
 }
 
 /** A network of its own. Messages arrive in order, after the sender's turn. */
@@ -68,6 +70,10 @@ export function fakeWire(): FakeWire {
   const wire: FakeWire = {
     isMute: false,
     room: Number.POSITIVE_INFINITY,
+    drain() {
+      wire.room = Number.POSITIVE_INFINITY;
+      for (const { options } of connections) options.onDrained?.();
+    },
     cut(endpoint) {
       for (const connection of connections) {
         if (connection.options.endpoint === endpoint && connection.router) drop(connection);

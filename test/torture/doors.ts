@@ -12,7 +12,7 @@ import { PlantError } from "../../src/util/errors.ts";
 import { checkEndpoint } from "../../src/wire/endpoint.ts";
 import type { WorkerRequest } from "../../src/worker/worker.ts";
 import { fakeClock } from "../fakes/clock.ts";
-import { rfc18 } from "../fakes/foreign-peers.ts";
+import { enveloped, plantd, rfc7, rfc18 } from "../fakes/foreign-peers.ts";
 import { openTestStore, temporaryFolder } from "../fakes/store.ts";
 import { fieldDoors } from "./field-doors.ts";
 import type { Door } from "./fuzz.ts";
@@ -24,7 +24,7 @@ const trace = Buffer.alloc(16, 7);
 const head = { id: 9, remainingMs: 5000, trace, flags: 3 };
 const about = { service: "org.plantd.State", head };
 const body = encodeCall("get", { scope: "device/m1", key: "u" });
-const client = Buffer.from("client-1");
+const client = Buffer.of(0, 0, 0, 0, 0, 0, 0, 101);
 const refusal = new PlantError("NO_SERVICE", { service: "x" }).toWire();
 const error = bytes(JSON.stringify(refusal));
 
@@ -32,8 +32,10 @@ const fromClients: readonly Frames[] = [
   plant.encodeFromClient({ kind: "request", ...about, body }),
   plant.encodeFromClient({ kind: "cancel", ...about }),
   plant.encodeFromClient({ kind: "credit", ...about, credit: 8 }),
-  rfc18.encodeFromClient({ kind: "request", service: "echo", body }),
-  rfc18.encodeFromClient({ kind: "request", service: "mmi.service", body: [bytes("echo")] }),
+  ...[rfc18, enveloped, rfc7, plantd].flatMap((peer) => [
+    peer.encodeFromClient({ kind: "request", service: "echo", body }),
+    peer.encodeFromClient({ kind: "request", service: "mmi.service", body: [bytes("echo")] }),
+  ]),
 ];
 const fromWorkers: readonly Frames[] = [
   plant.encodeFromWorker({ kind: "ready", service: "org.plantd.State", concurrency: 4 }),
@@ -41,9 +43,15 @@ const fromWorkers: readonly Frames[] = [
   plant.encodeFromWorker({ kind: "partial", ...about, body }),
   plant.encodeFromWorker({ kind: "error", ...about, error }),
   plant.encodeFromWorker({ kind: "heartbeat" }),
-  rfc18.encodeFromWorker({ kind: "ready", service: "echo" }),
-  rfc18.encodeFromWorker({ kind: "final", client, body }),
-  rfc18.encodeFromWorker({ kind: "disconnect" }),
+  ...[rfc18, enveloped, rfc7, plantd].flatMap((peer) => [
+    peer.encodeFromWorker({ kind: "ready", service: "echo" }),
+    peer.encodeFromWorker({ kind: "final", client, body }),
+    peer.encodeFromWorker({ kind: "heartbeat" }),
+    peer.encodeFromWorker({ kind: "disconnect" }),
+  ]),
+  ...[rfc18, enveloped, plantd].map((peer) =>
+    peer.encodeFromWorker({ kind: "partial", client, body }),
+  ),
 ];
 
 /** The protocol of the bus, all four sides, and the broker's rules behind it. */

@@ -277,7 +277,7 @@ test("a service name of 1 and of 255 bytes is taken in every dialect", () => {
 
 test("names alike in length, first, middle and last bytes are told apart, from new and old frames", () => {
   const names = ["svc-axe-xyz", "svc-bxe-xyz", "sv--axe-xyz"];
-  const frames = names.map((name) => Buffer.from(name));
+  const frames = names.map((name) => new Uint8Array(Buffer.from(name)));
   for (let round = 0; round < 12; round += 1) {
     const at = round % 3;
     const frame = round < 6 ? Buffer.from(names[at]!) : frames[at]!;
@@ -287,7 +287,7 @@ test("names alike in length, first, middle and last bytes are told apart, from n
 });
 
 test("a name refused once is refused again, the same frame or not", () => {
-  const frame = Buffer.from("a b");
+  const frame = new Uint8Array(Buffer.from("a b"));
   for (const one of [frame, frame, Buffer.from(frame)]) {
     assert.throws(
       () => decodeFromPeer([hex(c2), hex("01"), one, hex("00")]),
