@@ -91,9 +91,8 @@ function readName(frame: Uint8Array, place: number): string {
   const name = seen[place];
   if (name !== undefined && isSame(frame, name.bytes)) return name.text;
   for (const byte of frame) if (byte < 0x21 || byte > 0x7e) return malformed("service");
-  const bytes = Buffer.from(frame);
-  const text = bytes.toString("latin1");
-  seen[place] = { bytes, text };
+  const text = Buffer.from(frame).toString("latin1");
+  seen[place] = { bytes: new Uint8Array(frame), text };
   return text;
 }
 
@@ -113,7 +112,7 @@ export function serviceFrame(name: string): Uint8Array {
   const known = frameByName.get(name);
   if (known !== undefined) return known;
   if (frameByName.size >= namesMax) frameByName.clear();
-  const frame = bytesOf(name);
+  const frame = new Uint8Array(bytesOf(name)); // in memory of its own, which nothing else keeps
   frameByName.set(name, frame);
   return frame;
 }
