@@ -113,7 +113,10 @@ class ZmtpRouter implements RouterSocket, ConnectionHost {
       this.#refuse("connections", listener);
     } else if (this.#early !== undefined) {
       socket.pause();
-      this.#early.push(() => this.#meet(socket, listener));
+      this.#early.push(() => {
+        this.#meet(socket, listener);
+        socket.resume();
+      });
     } else {
       this.#connections.add(new Connection(this, socket, { listener, outbox: new Outbox() }));
     }
