@@ -1,0 +1,76 @@
+// Messages that wait to be sent, bounded by number and by bytes. It must not know where they go.
+import type { Frames } from "./socket.ts";
+
+/** Bounds of a line; one message is always let in, however many bytes it has. */
+export interface LineLimits {
+  readonly messagesMax: number;
+  readonly bytesMax: number;
+}
+
+/** First in, first out. */
+export class WaitingLine {
+  readonly #limits: LineLimits;
+  #messages: Frames[] = [];
+  #sizes: number[] = [];
+  #at = 0;
+  #bytes = 0;
+
+  constructor(limits: LineLimits) {
+    this.#limits = limits;
+  }
+
+  get length(): number {
+    return this.#messages.length - this.#at;
+  }
+
+  /** More than half of what may wait waits. */
+  get isLong(): boolean {
+    const { messagesMax, bytesMax } = this.#limits;
+    return this.length * 2 > messagesMax || this.#bytes * 2 > bytesMax;
+  }
+
+  /** Hardly anything waits. */
+  get isShort(): boolean {
+    const { messagesMax, bytesMax } = this.#limits;
+    return this.length * 8 <= messagesMax && this.#bytes * 8 <= bytesMax;
+  }
+
+  /** @returns false where there is no room for the message. */
+  push(frames: Frames, size: number): boolean {
+    const { messagesMax, bytesMax } = this.#limits;
+    if (this.length >= messagesMax) return false;
+    if (this.length > 0 && this.#bytes + size > bytesMax) return false;
+    this.#messages.push(frames);
+    this.#sizes.push(size);
+    this.#bytes += size;
+    return true;
+  }
+
+  /** The message that is next, and stays. */
+  get first(): Frames | undefined {
+    return this.#messages[this.#at];
+  }
+
+  /** Takes the first message away. @returns its bytes. */
+  shift(): number {
+    const size = this.#sizes[this.#at] ?? 0;
+    this.#bytes -= size;
+    this.#at += 1;
+    if (this.#at === this.#messages.length || this.#at >= 1024) {
+      this.#messages = this.#messages.slice(this.#at);
+      this.#sizes = this.#sizes.slice(this.#at);
+      this.#at = 0;
+    }
+    return size;
+  }
+
+  /** Drops all that waits. @returns how many messages. */
+  clear(): number {
+    const { length } = this;
+    this.#messages = [];
+    this.#sizes = [];
+    this.#at = 0;
+    this.#bytes = 0;
+    return length;
+  }
+}

@@ -1,0 +1,442 @@
+// A router on libzmq. Each listener is a ROUTER of its own, because libzmq does not tell by which
+// address a message came. It must not know what travels.
+import { asError } from "../util/running.ts";
+import { bytesOf, type Counts, noCounts, refusalOf } from "./counts.ts";
+import { descriptorsLeft } from "./descriptors.ts";
+import { openToGroup, prepareEndpoint, unusable } from "./endpoint.ts";
+import {
+  Context,
+  lingerMs,
+  openDoor,
+  receiveAll,
+  WatchedRouter,
+} from "./libzmq.ts";
+import type {
+  Frames,
+  Listener,
+  Peer,
+  RouterOptions,
+  RouterSocket,
+  WireDeps,
+  WireRefusal,
+} from "./socket.ts";
+import { WaitingLine } from "./waiting-line.ts";
+import { answerKnock, isCurveKey, type Verdict } from "./zap.ts";
+
+/** Listeners of one router: each has a thread-safe socket and a monitor in a context of 1,023. */
+const listenersMax = 256;
+/** Time between two tries to send to a peer whose pipe was full, or to listen again. */
+const retryMs = 2;
+const listenAgainMs = 100;
+/** Descriptors left for files and what else the process opens. */
+const descriptorsSpare = 64;
+/**
+ * Connections libzmq may take before we see the first of them: its queue of unseen events, twice
+ * 1,000, with one event per connection at least.
+ */
+const unseenMax = 2000;
+/** Connections that may shake hands, or wait to be refused, beyond those that may stand. */
+const shakingMax = 256;
+
+/** A peer that has a name: where it is, and what waits for it. */
+interface Link {
+  readonly peer: Peer;
+  readonly id: Buffer;
+  readonly port: Port;
+  /** Its routing id as the key of its port. */
+  readonly key: string;
+  line: WaitingLine | undefined;
+  isPumping: boolean;
+  isSlow: boolean;
+  /** Closed by us: libzmq cannot end one connection, so what it says is not heard. */
+  isShut: boolean;
+}
+
+/** One listener and its socket. */
+interface Port {
+  readonly listener: Listener;
+  readonly socket: WatchedRouter;
+  readonly links: Map<string, Link>;
+  isListening: boolean;
+}
+
+const refusals: Readonly<Record<Exclude<Verdict, "let in">, WireRefusal>> = {
+  "no room": "connections",
+  "wrong key": "key",
+  "not understood": "handshake",
+};
+
+/** @throws PlantError ENDPOINT_UNUSABLE; nothing stays open then. */
+export async function bindRouter(deps: WireDeps, options: RouterOptions): Promise<RouterSocket> {
+  checkListeners(options);
+  const router = new ZeromqRouter(deps, options);
+  try {
+    await router.open();
+    return router;
+  } catch (error) {
+    router.abandon();
+    throw error;
+  }
+}
+
+/** @throws PlantError ENDPOINT_UNUSABLE for keys that are none, or that have no lock. */
+function checkListeners({ listeners, curve }: RouterOptions): void {
+  if (listeners.length > listenersMax) {
+    throw unusable("broker", `more than ${listenersMax} listeners`);
+  }
+  for (const { endpoint, keys = [] } of listeners) {
+    if (keys.length === 0) continue;
+    if (!endpoint.startsWith("tcp://")) throw unusable(endpoint, "keys are for tcp alone");
+    if (curve === undefined) throw unusable(endpoint, "it has keys, but the router has none");
+    if (!keys.every(isCurveKey)) throw unusable(endpoint, "a key is not 40 characters of Z85");
+  }
+}
+
+class ZeromqRouter implements RouterSocket {
+  readonly counters: Counts = noCounts();
+  readonly ended: Promise<Error | undefined>;
+  readonly #deps: WireDeps;
+  readonly #options: RouterOptions;
+  readonly #context = new Context({ blocky: false });
+  /** Nobody but libzmq can say this: it is drawn anew for each router and never sent. */
+  readonly #farewell: Buffer;
+  readonly #ports: Port[] = [];
+  readonly #links = new Map<Peer, Link>();
+  readonly #blocked = new Set<Link>();
+  readonly #loops: Promise<Error | undefined>[] = [];
+  readonly #closing = new AbortController();
+  readonly #end: (error: Error | undefined) => void;
+  #door: Awaited<ReturnType<typeof openDoor>> | undefined;
+  #closed: Promise<void> | undefined;
+  #isRetrying = false;
+  #isListeningAgain = false;
+  #accepts = 0;
+  #departures = 0;
+  #named = 0;
+  /** Connections, standing or shaking hands, at which listening stops. */
+  #openMax = 0;
+
+  constructor(deps: WireDeps, options: RouterOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    this.#farewell = Buffer.from(deps.random.bytes(32));
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  get listeners(): readonly Listener[] {
+    return this.#ports.map((port) => port.listener);
+  }
+
+  async open(): Promise<void> {
+    const { listeners } = this.#options;
+    this.#door = await openDoor(this.#context);
+    this.#watch(receiveAll(this.#door, (frames) => this.#answer(frames)));
+    for (const listener of listeners) await this.#listen(listener);
+    this.#openMax = openMaxOf(this.#options);
+  }
+
+  /** Closes what a failed start left open. */
+  abandon(): void {
+    this.#closing.abort();
+    for (const { socket } of this.#ports) socket.close();
+    this.#door?.close();
+  }
+
+  send(peer: Peer, frames: Frames): void {
+    const link = this.#links.get(peer);
+    if (link === undefined || link.isShut || this.#closing.signal.aborted) {
+      this.counters.dropped += 1;
+      return;
+    }
+    link.line ??= this.#newLine();
+    if (!link.line.push(frames, bytesOf(frames))) {
+      this.counters.dropped += 1;
+      return;
+    }
+    if (!link.isSlow && link.line.isLong) {
+      link.isSlow = true;
+      this.#options.onSlow(peer);
+    }
+    if (!link.isPumping && !this.#blocked.has(link)) void this.#pump(link);
+  }
+
+  pause(): boolean {
+    return false;
+  }
+
+  resume(): void {}
+
+  close(peer: Peer): void {
+    const link = this.#links.get(peer);
+    if (link !== undefined) link.isShut = true;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  #newLine(): WaitingLine {
+    const { sendQueueMax: messagesMax, sendBytesMax: bytesMax } = this.#options;
+    return new WaitingLine({ messagesMax, bytesMax });
+  }
+
+  async #listen(wanted: Listener): Promise<void> {
+    const { endpoint, keys = [] } = wanted;
+    await prepareEndpoint(endpoint);
+    const socket = new WatchedRouter({
+      context: this.#context,
+      limits: this.#options,
+      domain: String(this.#ports.length),
+      curveSecretKey: keys.length === 0 ? undefined : this.#options.curve?.secretKey,
+      farewell: this.#farewell,
+    });
+    try {
+      await socket.bind(endpoint);
+      openToGroup(endpoint);
+    } catch (error) {
+      socket.close();
+      throw unusable(endpoint, (error as NodeJS.ErrnoException).code ?? String(error), error);
+    }
+    const listener = { ...wanted, endpoint: socket.lastEndpoint ?? endpoint };
+    const port: Port = { listener, socket, links: new Map(), isListening: true };
+    this.#ports.push(port);
+    this.#watchEvents(port);
+    this.#watch(receiveAll(socket, (frames) => this.#take(port, frames)));
+  }
+
+  #watch(loop: Promise<Error | undefined>): void {
+    this.#loops.push(loop);
+    void loop.then((error) => {
+      if (error !== undefined) this.#end(error);
+    });
+  }
+
+  #watchEvents({ socket, listener }: Port): void {
+    const refuse = (why: WireRefusal) => this.#refuse(why, listener, undefined);
+    socket.events.on("accept", () => {
+      this.#accepts += 1;
+      this.#recount();
+    });
+    socket.events.on("disconnect", () => {
+      this.#departures += 1;
+      this.#recount();
+    });
+    socket.events.on("handshake", () => {
+      this.counters.accepted += 1;
+    });
+    socket.events.on("accept:error", () => {
+      refuse("connections");
+      this.#stopListening();
+    });
+    socket.events.on("handshake:error:protocol", ({ error }) => {
+      if (error.code === "ERR_ZMTP_MECHANISM_MISMATCH") refuse("greeting");
+      else refuse(/KEY_EXCHANGE|CRYPTOGRAPHIC/.test(error.code) ? "key" : "handshake");
+    });
+    socket.events.on("handshake:error:other", () => refuse("handshake"));
+  }
+
+  /** libzmq tells of connections only by such events: those that shake hands count as well. */
+  #recount(): void {
+    this.counters.connections = Math.max(0, this.#accepts - this.#departures);
+    if (this.counters.connections >= this.#openMax) this.#stopListening();
+  }
+
+  #refuse(why: WireRefusal, listener: Listener, peer: Peer | undefined): void {
+    this.counters.refused[why] += 1;
+    if (!this.#closing.signal.aborted) this.#options.onRefused(why, listener, peer);
+  }
+
+  /** Says who may come in. The one that knocks is among the connections counted already. */
+  #answer(frames: Frames): void {
+    const listeners = this.#options.listeners;
+    const hasRoom = this.counters.connections <= this.#options.connectionsMax;
+    const { listener, verdict, reply } = answerKnock(frames, listeners, hasRoom);
+    this.#door?.send(reply as Buffer[]).catch((error: unknown) => this.#end(asError(error)));
+    const port = this.#ports[listener];
+    if (verdict !== "let in" && port !== undefined) {
+      this.#refuse(refusals[verdict], port.listener, undefined);
+    }
+  }
+
+  /**
+   * Closes the door of every listener: beyond the descriptors of this process libzmq would end it
+   * (ipc) or turn in circles (tcp). Who connects meanwhile is refused by the system.
+   */
+  #stopListening(): void {
+    if (this.#closing.signal.aborted) return;
+    for (const port of this.#ports) {
+      if (!port.isListening) continue;
+      port.isListening = false;
+      port.socket.unlisten(port.listener.endpoint);
+      this.#refuse("connections", port.listener, undefined);
+    }
+    if (!this.#isListeningAgain) void this.#listenAgain();
+  }
+
+  async #listenAgain(): Promise<void> {
+    this.#isListeningAgain = true;
+    const { clock } = this.#deps;
+    while (this.#ports.some((port) => !port.isListening)) {
+      await clock.sleep(listenAgainMs, this.#closing.signal);
+      if (this.#closing.signal.aborted) return;
+      if (this.counters.connections > this.#options.connectionsMax) continue;
+      if (descriptorsLeft() < descriptorsSpare) continue;
+      for (const port of this.#ports) if (!port.isListening) bindAnew(port);
+    }
+    this.#isListeningAgain = false;
+  }
+
+  #take(port: Port, received: Frames): void {
+    const [id, ...frames] = received;
+    if (id === undefined || this.#closing.signal.aborted) return;
+    const key = (id as Buffer).toString("latin1");
+    const known = port.links.get(key);
+    const [first] = frames;
+    if (frames.length === 1 && first?.length === 32 && this.#farewell.equals(first)) {
+      if (known !== undefined) this.#part(known);
+      return;
+    }
+    const link = known ?? this.#meet(port, id as Buffer, key);
+    if (link.isShut) return;
+    const size = bytesOf(frames);
+    const refusal = refusalOf(frames, size, this.#options);
+    if (refusal !== undefined) {
+      this.#refuse(refusal, port.listener, link.peer);
+      return;
+    }
+    this.counters.messagesIn += 1;
+    this.counters.bytesIn += size;
+    this.#options.onMessage(link.peer, frames, port.listener);
+  }
+
+  #meet(port: Port, id: Buffer, key: string): Link {
+    this.#named += 1;
+    const peer = `z${this.#named}`;
+    const state = { line: undefined, isPumping: false, isSlow: false, isShut: false };
+    const link: Link = { peer, id: Buffer.from(id), port, key, ...state };
+    port.links.set(key, link);
+    this.#links.set(peer, link);
+    return link;
+  }
+
+  #part(link: Link): void {
+    link.port.links.delete(link.key);
+    this.#links.delete(link.peer);
+    this.#blocked.delete(link);
+    this.counters.dropped += link.line?.clear() ?? 0;
+    if (!link.isShut && !this.#closing.signal.aborted) this.#options.onGone(link.peer);
+  }
+
+  /** Sends what waits for a peer, in order, until its pipe is full or nothing waits. */
+  async #pump(link: Link): Promise<void> {
+    const { socket } = link.port;
+    link.isPumping = true;
+    for (;;) {
+      const first = link.line?.first;
+      if (first === undefined || socket.closed) break;
+      let failure: unknown;
+      await socket.send([link.id, ...first] as Buffer[]).catch((error: unknown) => {
+        failure = error;
+      });
+      if (failure !== undefined && !this.#hasFailed(link, failure)) break;
+      if (failure === undefined) this.#sent(link);
+    }
+    link.isPumping = false;
+  }
+
+  #sent(link: Link): void {
+    const { line } = link;
+    if (line === undefined || line.length === 0) return;
+    this.counters.messagesOut += 1;
+    this.counters.bytesOut += line.shift();
+    if (link.isSlow && line.isShort) {
+      link.isSlow = false;
+      if (!link.isShut && !this.#closing.signal.aborted) this.#options.onDrained(link.peer);
+    }
+  }
+
+  /** @returns whether to go on. @throws what is no failure of one peer. */
+  #hasFailed(link: Link, failure: unknown): boolean {
+    const { code } = failure as NodeJS.ErrnoException;
+    if (code === "EAGAIN") {
+      this.#blocked.add(link);
+      if (!this.#isRetrying) void this.#retry();
+      return false;
+    }
+    if (code === "EHOSTUNREACH") {
+      this.#part(link);
+      return false;
+    }
+    if (!link.port.socket.closed) this.#end(asError(failure));
+    return false;
+  }
+
+  /** libzmq does not tell when one peer reads again, so those that did not are tried now and then. */
+  async #retry(): Promise<void> {
+    this.#isRetrying = true;
+    while (this.#blocked.size > 0) {
+      await this.#deps.clock.sleep(retryMs);
+      for (const link of [...this.#blocked]) {
+        this.#blocked.delete(link);
+        if (!link.isPumping) void this.#pump(link);
+      }
+    }
+    this.#isRetrying = false;
+  }
+
+  async #close(): Promise<void> {
+    const { clock } = this.#deps;
+    this.#closing.abort();
+    await Promise.all(this.#ports.map((port) => this.#stopPort(port)));
+    const until = clock.monotonicMs() + lingerMs;
+    while ([...this.#links.values()].some(({ line }) => line !== undefined && line.length > 0)) {
+      if (clock.monotonicMs() >= until) break;
+      await clock.sleep(retryMs);
+    }
+    for (const link of this.#links.values()) this.counters.dropped += link.line?.clear() ?? 0;
+    this.#blocked.clear();
+    for (const { socket } of this.#ports) {
+      socket.linger = lingerMs;
+      socket.close();
+    }
+    this.#door?.close();
+    await Promise.all(this.#loops);
+    this.#end(undefined);
+  }
+
+  /** Stops to listen, and waits until libzmq has: whoever binds the address next finds it free. */
+  async #stopPort(port: Port): Promise<void> {
+    if (!port.isListening) return;
+    port.isListening = false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    port.socket.events.on("close", () => resolve());
+    port.socket.unlisten(port.listener.endpoint);
+    const over = new AbortController();
+    await Promise.race([promise, this.#deps.clock.sleep(lingerMs, over.signal)]);
+    over.abort();
+  }
+}
+
+/** How many connections may be open at once, by what was asked for and by what the system allows. */
+function openMaxOf({ connectionsMax, listeners }: RouterOptions): number {
+  const left = descriptorsLeft() - descriptorsSpare;
+  const isLocal = listeners.some(({ endpoint }) => endpoint.startsWith("ipc://"));
+  const reserve = isLocal ? Math.min(unseenMax, Math.floor(left / 2)) : 0;
+  return Math.max(1, Math.min(connectionsMax + shakingMax, left - reserve));
+}
+
+/** Listens again; later, where the address is not free yet. */
+function bindAnew(port: Port): void {
+  const { endpoint } = port.listener;
+  try {
+    port.socket.bindSync(endpoint);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    return;
+  }
+  openToGroup(endpoint);
+  port.isListening = true;
+}
