@@ -5,6 +5,7 @@ import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { asError, type Running, startLoop } from "../util/running.ts";
 import {
+  type KeyPair,
   type Listener,
   type RouterSocket,
   type Transport,
@@ -39,6 +40,8 @@ export interface BrokerDeps {
 /** The section `broker` of the configuration, and where to listen for whom. */
 export type BrokerConfig = BrokerSettings & {
   readonly listeners: readonly Listener[];
+  /** The broker's own keys; needed where a listener has keys. */
+  readonly curve?: KeyPair;
 };
 
 export type BrokerStats = ReturnType<typeof describe> & { readonly wire: WireCounters };
@@ -84,6 +87,7 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
     { clock, random },
     {
       listeners: config.listeners,
+      curve: config.curve,
       messageBytesMax: config.messageBytesMax + headroomBytes,
       framesMax: config.framesMax + framesHeadroom,
       sendQueueMax,

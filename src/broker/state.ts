@@ -6,7 +6,7 @@ import type { Dialect, Frames } from "../mdp/mdp.ts";
 /** Bounds and times: the section `broker` of the configuration. */
 export type BrokerSettings = Omit<
   Config["broker"],
-  "endpoint" | "services" | "transport" | "connectionsMax"
+  "endpoint" | "network" | "services" | "transport" | "connectionsMax"
 >;
 
 /** Who may serve and call what. */

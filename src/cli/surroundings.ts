@@ -27,6 +27,11 @@ export interface CliIo {
   exists(path: string): boolean;
   /** The whole of a text file. @throws the error of the file system. */
   readFile(path: string): string;
+  /**
+   * The public key of the pair a file keeps: made where there is none (`ensure`), or new (`make`).
+   * @throws PlantError KEY_FILE_UNUSABLE, KEY_FILE_EXISTS.
+   */
+  publicKey(path: string, how: "ensure" | "make"): Promise<string>;
   /** Names of the device profiles for a kind of line. */
   profileNames(kind: string): Promise<readonly string[]>;
   /** All of standard input. */

@@ -243,6 +243,18 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import("./broker-command.ts")).runPing,
   },
   {
+    usage: "broker key",
+    words: "print the broker's public key, or make a pair for somebody who connects by the network",
+    options: [
+      { flags: "--new <name>", words: "make a pair of keys for a peer and print its public key" },
+      { flags: "--file <file>", words: "where the pair goes (NAME.key)" },
+      { flags: "--principal <name>", words: "who the peer is to be (technician)" },
+    ],
+    calls: [],
+    examples: ["plant broker key", "plant broker key --new pump-laptop"],
+    load: async () => (await import("./key-command.ts")).runKey,
+  },
+  {
     usage: "echo [text]",
     words: "measure the way to an echo service and back; exit 1 when an answer is lost",
     options: [

@@ -104,6 +104,68 @@ function defaultsOfNobody(all: unknown): (readonly (string | number)[])[] {
     .filter(([, , at]) => at >= 0);
 }
 
+/** One address of the network, and who comes in by it. */
+const networkListener = v.strictObject({
+  endpoint: v.pipe(
+    v.string(),
+    v.regex(
+      /^tcp:\/\/(\[[^\]]+\]|[^:/[\]]+):\d{1,5}$/,
+      "tcp://address:port, as in tcp://0.0.0.0:7200",
+    ),
+    note("address and port to listen on"),
+  ),
+  principal: v.pipe(v.string(), note("who its peers are, built in or of access.principals")),
+  keys: v.optional(
+    v.pipe(
+      v.array(
+        v.pipe(
+          v.string(),
+          v.regex(/^[0-9a-zA-Z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/, "a public key of 40 characters"),
+        ),
+        "a list of public keys",
+      ),
+      v.maxLength(1024, "at most 1024 keys"),
+      note(
+        "public keys that are let in, of plant broker key --new; without any, in open mode only",
+      ),
+    ),
+    [],
+  ),
+});
+
+/** Addresses of the network the broker listens on. */
+const network = v.optional(
+  v.pipe(
+    v.array(networkListener, "a list of endpoints, each with principal and keys"),
+    v.maxLength(64, "at most 64 endpoints"),
+    note("addresses of the network to listen on, one per principal, encrypted; see below"),
+  ),
+  [],
+);
+
+/** Network listeners nobody should have: of nobody's, or open to all while the rest is closed. */
+function networkFlaws(config: unknown): { path: (string | number)[]; message: string }[] {
+  const { access, broker } = config as {
+    access: { mode: string; principals: object };
+    broker: { network: v.InferOutput<typeof network> };
+  };
+  const known = [...builtIn, ...Object.keys(access.principals)];
+  return broker.network.flatMap(({ principal, keys }, at) => {
+    const path = ["broker", "network", at];
+    const flaws: { path: (string | number)[]; message: string }[] = [];
+    if (!known.includes(principal)) {
+      const message = `there is no principal ${principal}; there are ${known.join(", ")}`;
+      flaws.push({ path: [...path, "principal"], message });
+    }
+    if (keys.length === 0 && access.mode === "closed") {
+      const message =
+        "without keys anybody could come in; plant broker key --new NAME makes a pair";
+      flaws.push({ path, message });
+    }
+    return flaws;
+  });
+}
+
 /** What may be another for one service; what is absent is as for all services. */
 const policy = v.strictObject({
   retry: v.exactOptional(
@@ -210,8 +272,7 @@ const line = v.variant(
   "kind must be one of modbus-rtu, modbus-tcp, serial",
 );
 
-/** The whole configuration. */
-export const schema = v.strictObject(
+const sections = v.strictObject(
   {
     gateway: section({
       name: v.optional(v.pipe(name, note("name of this gateway on pages and in logs")), "gateway"),
@@ -230,9 +291,10 @@ export const schema = v.strictObject(
     }),
     broker: v.pipe(
       section({
+        network,
         endpoint: text(
           "",
-          "an address to listen on beside the local sockets, e.g. tcp://127.0.0.1:9797",
+          "as network, of the principal network and without keys: in open mode only; older name",
         ),
         transport: choice(
           ["zmtp", "zeromq"],
@@ -386,6 +448,17 @@ export const schema = v.strictObject(
     }),
   },
   "a group of sections",
+);
+
+/** The whole configuration. */
+export const schema = v.pipe(
+  sections,
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return;
+    for (const { path, message } of networkFlaws(dataset.value)) {
+      addIssue({ message, path: pathTo(dataset.value, path) });
+    }
+  }),
 );
 
 /** The configuration after defaults. */

@@ -12,7 +12,7 @@ import type { Log } from "../util/log.ts";
 import { brokerEndpoint, type Paths, type Principal } from "../util/paths.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
-import { transportNamed } from "../wire/wire.ts";
+import { ensureKeyPair, type Listener, transportNamed } from "../wire/wire.ts";
 import { type Operation, startWorker, type Worker } from "../worker/worker.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
 import type { LogRoad } from "./log-road.ts";
@@ -73,17 +73,15 @@ function startPart(context: PartContext, name: PartName): Promise<Part> {
 async function startBrokerPart(context: PartContext): Promise<Part> {
   const { startBroker } = await import("../broker/broker.ts");
   const { clock, random, log, paths, config } = context;
-  const { endpoint, services: _, transport, ...settings } = config.broker;
+  const { endpoint: _, network, services: __, transport, ...settings } = config.broker;
   const local = Object.keys(rightsOf(config.access)).map((principal) => ({
     principal,
     endpoint: brokerEndpoint(paths, principal),
   }));
-  const listeners = endpoint === "" ? local : [...local, { principal: "network", endpoint }];
-  const { mode } = config.access;
+  const listeners = [...local, ...network, ...oldNetwork(context)];
+  const isLocked = network.some(({ keys }) => keys.length > 0);
+  const curve = isLocked ? { curve: ensureKeyPair(paths.brokerKey) } : {};
   const admission = makeAdmission(config.access);
-  if (endpoint !== "" && mode === "closed") {
-    log.warn("peers of the network endpoint are denied everything while access.mode is closed");
-  }
   const running = await startBroker(
     {
       clock,
@@ -95,9 +93,21 @@ async function startBrokerPart(context: PartContext): Promise<Part> {
           ? admission.mayServe(principal, service)
           : admission.mayCall(principal, service) !== "none",
     },
-    { ...settings, listeners },
+    { ...settings, listeners, ...curve },
   );
   return { running, proof: counterProof("broker", () => running.progress) };
+}
+
+/** The listener of `broker.endpoint`, which has no keys and so is of open mode alone. */
+function oldNetwork({ config, log }: PartContext): Listener[] {
+  const { endpoint } = config.broker;
+  if (endpoint === "") return [];
+  if (config.access.mode === "open") return [{ principal: "network", endpoint }];
+  log.warn("Nobody may come in by broker.endpoint without keys: write broker.network", {
+    endpoint,
+    next: "plant broker key --new NAME",
+  });
+  return [];
 }
 
 /** The page's server, with a client that may read. */

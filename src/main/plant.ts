@@ -67,6 +67,10 @@ const io: CliIo = {
   signal: stop.signal,
   exists: existsSync,
   readFile: (path) => readFileSync(path, "utf8"),
+  async publicKey(path, how) {
+    const { ensureKeyPair, writeNewKeyPair } = await import("../wire/wire.ts");
+    return (how === "make" ? writeNewKeyPair(path) : ensureKeyPair(path)).publicKey;
+  },
   async profileNames(kind) {
     const { profiles } = findPaths(process.env);
     if (kind === "serial") {

@@ -177,6 +177,18 @@ export const catalogue = {
     ["the broker crashed or was restarted"],
     "plant status",
   ),
+  KEY_FILE_UNUSABLE: entry(
+    portUnusable,
+    "The key file {path} cannot be used: {reason}",
+    ["it belongs to another account", "it was changed or cut short"],
+    "repeat it with the account of the broker; to begin anew, remove the file and plant broker key",
+  ),
+  KEY_FILE_EXISTS: entry(
+    usage,
+    "There is a file {path} already",
+    ["a pair of keys of this name was made before"],
+    "take another name, or remove the file where nobody needs its keys",
+  ),
   ENDPOINT_UNUSABLE: entry(
     portUnusable,
     "The address {endpoint} cannot be used: {reason}",

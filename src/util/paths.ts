@@ -21,6 +21,8 @@ export interface Paths {
   readonly identity: string;
   readonly backups: string;
   readonly central: string;
+  /** The broker's own keys. */
+  readonly brokerKey: string;
   /** Folder of the sockets, one folder in it per principal. */
   readonly run: string;
   /** The configuration file, whether or not it exists. */
@@ -43,6 +45,7 @@ export function findPaths(env: Environment): Paths {
     identity: join(data, "identity"),
     backups: join(data, "backups"),
     central: join(data, "central"),
+    brokerKey: join(data, "broker", "broker.key"),
     run,
     config,
     profiles: join(dirname(config), "profiles"),

@@ -1,5 +1,6 @@
 // Admission at the door of libzmq, by its authentication protocol: who may come in, and with which
 // key. Pure. It must not know sockets, nor what a listener is for.
+import { encodeZ85 } from "./curve-keys.ts";
 import type { Frames, Listener } from "./socket.ts";
 
 /** What a listener says to one that knocks. */
@@ -34,7 +35,7 @@ export function answerKnock(
   hasRoom: boolean,
 ): Knock {
   const [address, empty, said, id, domain, , , mechanism, credential] = frames;
-  const number = Number(textOf(domain));
+  const number = Number(textOf(domain) || Number.NaN);
   const listener = listeners[number];
   const isOurs = textOf(said) === version && listener !== undefined;
   const verdict = isOurs
@@ -62,35 +63,4 @@ function judge(
 
 function textOf(frame: Uint8Array | undefined): string {
   return frame === undefined ? "" : Buffer.from(frame).toString("latin1");
-}
-
-const digits =
-  "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-
-/** Bytes, a multiple of four of them, as text. @see RFC 32 (Z85) */
-export function encodeZ85(bytes: Uint8Array): string {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let text = "";
-  for (let at = 0; at + 4 <= bytes.length; at += 4) {
-    const value = view.getUint32(at);
-    for (let power = 85 ** 4; power >= 1; power /= 85) {
-      text += digits[Math.floor(value / power) % 85] ?? "";
-    }
-  }
-  return text;
-}
-
-/** Whether a text is a CURVE key: 40 characters of Z85 that stand for 32 bytes. */
-export function isCurveKey(text: string): boolean {
-  if (text.length !== 40) return false;
-  for (let at = 0; at < 40; at += 5) {
-    let value = 0;
-    for (const digit of text.slice(at, at + 5)) {
-      const worth = digits.indexOf(digit);
-      if (worth < 0) return false;
-      value = value * 85 + worth;
-    }
-    if (value > 0xffff_ffff) return false;
-  }
-  return true;
 }

@@ -1,9 +1,10 @@
 // A dealer on libzmq: one peer, one connection, a bounded queue. It must not know what travels.
 import { within } from "../util/running.ts";
-import { bytesOf, type Counts, noCounts, refusalOf } from "./counts.ts";
 import { checkEndpoint, unusable } from "./endpoint.ts";
 import { type Dealer, lingerMs, openDealer, receiveAll, reconnectCeilingMs } from "./libzmq.ts";
+import { bytesOf, refusalOf } from "./message-size.ts";
 import type { DealerOptions, DealerSocket, Frames, WireDeps } from "./socket.ts";
+import { newTally, type Tally } from "./tally.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
 /**
@@ -26,7 +27,7 @@ export function connectDealer(deps: WireDeps, options: DealerOptions): DealerSoc
 }
 
 class ZeromqDealer implements DealerSocket {
-  readonly counters: Counts = noCounts();
+  readonly counters: Tally = newTally();
   readonly #deps: WireDeps;
   readonly #options: DealerOptions;
   readonly #socket: Dealer;

@@ -1,16 +1,11 @@
 // A router on libzmq. Each listener is a ROUTER of its own, because libzmq does not tell by which
 // address a message came. It must not know what travels.
 import { asError } from "../util/running.ts";
-import { bytesOf, type Counts, noCounts, refusalOf } from "./counts.ts";
+import { isCurveKey } from "./curve-keys.ts";
 import { descriptorsLeft } from "./descriptors.ts";
 import { openToGroup, prepareEndpoint, unusable } from "./endpoint.ts";
-import {
-  Context,
-  lingerMs,
-  openDoor,
-  receiveAll,
-  WatchedRouter,
-} from "./libzmq.ts";
+import { Context, lingerMs, openDoor, receiveAll, WatchedRouter } from "./libzmq.ts";
+import { bytesOf, refusalOf } from "./message-size.ts";
 import type {
   Frames,
   Listener,
@@ -20,8 +15,9 @@ import type {
   WireDeps,
   WireRefusal,
 } from "./socket.ts";
+import { newTally, type Tally } from "./tally.ts";
 import { WaitingLine } from "./waiting-line.ts";
-import { answerKnock, isCurveKey, type Verdict } from "./zap.ts";
+import { answerKnock, type Verdict } from "./zap.ts";
 
 /** Listeners of one router: each has a thread-safe socket and a monitor in a context of 1,023. */
 const listenersMax = 256;
@@ -93,7 +89,7 @@ function checkListeners({ listeners, curve }: RouterOptions): void {
 }
 
 class ZeromqRouter implements RouterSocket {
-  readonly counters: Counts = noCounts();
+  readonly counters: Tally = newTally();
   readonly ended: Promise<Error | undefined>;
   readonly #deps: WireDeps;
   readonly #options: RouterOptions;

@@ -3,6 +3,7 @@
 import type { CliIo } from "../../src/cli/cli.ts";
 import type { Client } from "../../src/client/client.ts";
 import type { Clock } from "../../src/util/clock.ts";
+import { PlantError } from "../../src/util/errors.ts";
 
 export interface FakeTerminal {
   readonly io: CliIo;
@@ -64,6 +65,10 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
         const text = files[path];
         if (text === undefined) throw Object.assign(new Error(path), { code: "ENOENT" });
         return text;
+      },
+      async publicKey(path, how) {
+        if (how === "make" && path in files) throw new PlantError("KEY_FILE_EXISTS", { path });
+        return "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
       },
       profileNames: async () => ["eastron-sdm630", "em340"],
       readStdin: async () => options.stdin ?? "",

@@ -602,3 +602,38 @@ test("words after -- are no flags", async () => {
   assert.equal(out, "");
   assert.match(err, /DEVICE_UNKNOWN/);
 });
+
+test("plant broker key prints the public key of the broker, and makes pairs for peers", async () => {
+  const none = { client: undefined } as unknown as Partial<TerminalOptions>;
+  const own = await plant(["broker", "key"], fakeParts(), none);
+  assert.deepEqual([own.exit, own.err], [0, ""]);
+  assert.match(own.out, /^\S{40}\n$/);
+  const { out } = await plant(["broker", "key", "--json"], fakeParts(), none);
+  assert.deepEqual(JSON.parse(out), {
+    schema: "plant.broker-key/1",
+    file: "/data/broker/broker.key",
+    publicKey: own.out.trim(),
+  });
+  const made = await plant(["broker", "key", "--new", "pump", "--principal", "http"]);
+  assert.equal(made.exit, 0);
+  assert.equal(made.out, own.out);
+  assert.match(made.err, /pump\.key/);
+  assert.match(made.err, /principal: http\n +keys: \["\S{40}"\]/);
+});
+
+test("plant broker key refuses names that are none, files that are there, words that lack --new", async () => {
+  const files = { "pump.key": "x" };
+  const there = await plant(["broker", "key", "--new", "pump"], fakeParts(), { files });
+  assert.deepEqual([there.exit, there.out], [2, ""]);
+  assert.match(there.err, /KEY_FILE_EXISTS/);
+  for (const words of [
+    ["--new", "../x"],
+    ["--new", ""],
+    ["--file", "x"],
+    ["--principal", "x"],
+  ]) {
+    const { exit, err } = await plant(["broker", "key", ...words]);
+    assert.equal(exit, 2);
+    assert.match(err, /USAGE/);
+  }
+});

@@ -210,3 +210,57 @@ test("a service has nothing of its own unless it is said", () => {
   assert.deepEqual(services, { "a.b": { queueMax: 7 } });
   assert.deepEqual(parseConfig("", {}).broker.services, {});
 });
+
+const key = "JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6";
+
+test("the network is listened to for principals there are, with keys or in open mode", () => {
+  const text = [
+    "broker:",
+    "  network:",
+    "    - endpoint: tcp://0.0.0.0:7200",
+    "      principal: technician",
+    `      keys: ["${key}"]`,
+  ].join("\n");
+  const { network } = parseConfig(text, {}).broker;
+  assert.deepEqual(network, [
+    { endpoint: "tcp://0.0.0.0:7200", principal: "technician", keys: [key] },
+  ]);
+  const open =
+    "access: { mode: open }\nbroker: { network: [{ endpoint: 'tcp://[::1]:0', principal: http }] }";
+  assert.deepEqual(parseConfig(open, {}).broker.network[0]?.keys, []);
+});
+
+test("a network without keys is refused while the access is closed, whatever the address", () => {
+  const text = (extra: string) =>
+    `broker:\n  network:\n    - { endpoint: "tcp://127.0.0.1:7200", principal: admin${extra} }\n`;
+  for (const extra of ["", ", keys: []"]) {
+    const flaws = flawsOf(() => parseConfig(text(extra), { file: "p.yaml" }));
+    assert.equal(flaws.length, 1);
+    assert.match(
+      flaws[0] ?? "",
+      /^p\.yaml:3:\d+ broker\.network\.0: without keys .*plant broker key/,
+    );
+  }
+});
+
+const wrongNetworks = {
+  "nobody's principal": `{ endpoint: "tcp://0.0.0.0:1", principal: nobody, keys: ["${key}"] }`,
+  "no principal": `{ endpoint: "tcp://0.0.0.0:1", keys: ["${key}"] }`,
+  "a local socket": `{ endpoint: "ipc:///x", principal: admin, keys: ["${key}"] }`,
+  "no port": `{ endpoint: "tcp://0.0.0.0", principal: admin, keys: ["${key}"] }`,
+  "a short key": `{ endpoint: "tcp://0.0.0.0:1", principal: admin, keys: ["abc"] }`,
+  "a key that is no list": `{ endpoint: "tcp://0.0.0.0:1", principal: admin, keys: "${key}" }`,
+  "a word nobody knows": `{ endpoint: "tcp://0.0.0.0:1", principal: admin, keys: ["${key}"], key: x }`,
+};
+for (const [name, entry] of Object.entries(wrongNetworks)) {
+  test(`a network listener is refused: ${name}`, () => {
+    const flaws = flawsOf(() => parseConfig(`broker:\n  network:\n    - ${entry}\n`, {}));
+    assert.equal(flaws.length, 1, flaws.join("\n"));
+    assert.match(flaws[0] ?? "", /broker\.network\.0/);
+  });
+}
+
+test("the older broker.endpoint is still understood", () => {
+  const { endpoint } = parseConfig("broker: { endpoint: 'tcp://127.0.0.1:9797' }", {}).broker;
+  assert.equal(endpoint, "tcp://127.0.0.1:9797");
+});
