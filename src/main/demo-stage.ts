@@ -142,7 +142,7 @@ function plantd(
 ): ChildPlan {
   const ending = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const main = fileURLToPath(new URL(`./plantd.${ending}`, import.meta.url));
-  const flags = ["--disable-warning=ExperimentalWarning", "--max-semi-space-size=1"];
+  const flags = ["--disable-warning=ExperimentalWarning", "--expose-gc", "--max-semi-space-size=1"];
   return {
     name: what.name,
     program: process.execPath,

@@ -72,7 +72,16 @@ async function run(command: RunCommand): Promise<number> {
   await using notifier = openNotifier({ clock, log, env: process.env });
   // The road's own client is the first to start and the last to end: it carries the last words.
   const plans = [...planLogRoad(context, names, lines), ...planParts(context, names)];
-  return await supervise({ clock, log, notifier, signal }, { plans, stopMs });
+  const settle = shrinkHeap;
+  return await supervise({ clock, log, notifier, signal, settle }, { plans, stopMs });
+}
+
+/**
+ * Gives back the memory that only starting needed, 2 to 4 MB, where Node runs with `--expose-gc`:
+ * left to itself it keeps them, as an idle process collects nothing.
+ */
+function shrinkHeap(): void {
+  void globalThis.gc?.({ type: "major", flavor: "last-resort", execution: "sync" });
 }
 
 /** Tells a person at a terminal what was read, and where to look. */

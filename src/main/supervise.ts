@@ -27,6 +27,8 @@ export interface SuperviseDeps {
   readonly notifier: Notifier;
   /** Aborts when the process was asked to end. */
   readonly signal: AbortSignal;
+  /** Gives back what only starting needed; called once all parts have started. */
+  readonly settle?: () => void;
 }
 
 export interface SuperviseConfig {
@@ -52,7 +54,10 @@ export async function supervise(deps: SuperviseDeps, config: SuperviseConfig): P
       const tookMs = Math.round(clock.monotonicMs() - fromMs);
       log.info("part started", { part: plan.name, tookMs });
     }
-    if (!deps.signal.aborted) code = await attend(deps, started);
+    if (!deps.signal.aborted) {
+      deps.settle?.();
+      code = await attend(deps, started);
+    }
   } catch (thrown) {
     code = fail(log, config.plans[started.length]?.name ?? "", thrown);
   }

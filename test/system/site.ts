@@ -17,7 +17,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const built = join(root, root.endsWith("/.build/") ? "" : ".build", "src", "main");
 
 /** What the units pass to Node. */
-export const nodeFlags = ["--max-semi-space-size=1"];
+export const nodeFlags = ["--expose-gc", "--max-semi-space-size=1"];
 
 /** A supervised process. */
 interface Unit {
