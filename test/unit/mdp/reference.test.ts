@@ -9,6 +9,7 @@ import {
   decodeFromPeer,
   encodeToClient,
   encodeToWorker,
+  plant,
 } from "../../../src/mdp/mdp.ts";
 import { hex, rows, type Way } from "../../fakes/mdp-vectors.ts";
 
@@ -107,6 +108,15 @@ test("enveloped messages are those of RFC 18 behind an empty frame", () => {
     assert.deepEqual(frames, ["", ...same.frames], name);
   }
   assert.ok(compared > 10);
+});
+
+test("the page has the credit a stream starts with", () => {
+  const { creditAtStart, creditBytes } = plant;
+  const words = (count: number) => count.toLocaleString("en");
+  const whole = `up to ${words(creditAtStart)} parts, and up to ${words(creditBytes)} bytes`;
+  const half = `half of either, ${words(creditAtStart / 2)} parts or ${words(creditBytes / 2)} bytes`;
+  assert.ok(page.includes(whole), whole);
+  assert.ok(page.includes(half), half);
 });
 
 test("the exchange on the page is what the codec says", () => {
