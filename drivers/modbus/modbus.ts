@@ -27,7 +27,7 @@ export {
   type Table,
   tables,
 } from "./pdu.ts";
-export { type Block, gapMax, planBlocks, type RequestCost, requestOf } from "./planner.ts";
+export { type Block, gapMax, planBlocks, type RequestCost } from "./planner.ts";
 export {
   layoutOf,
   loadProfile,

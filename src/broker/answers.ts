@@ -1,5 +1,6 @@
 // The JSON the broker answers about itself, as docs/reference/services.md lists it.
 // It must not know how it is gathered.
+import type { WireCounters } from "../wire/wire.ts";
 
 /** Why something was not done for a peer, or done to it. */
 export type Refusal =
@@ -123,6 +124,7 @@ export interface BrokerAnswer {
   readonly bytesHeld: number;
   readonly counters: CountersAnswer;
   readonly refused: Readonly<Record<Refusal, number>>;
+  readonly wire?: WireCounters | undefined;
 }
 
 /** `mmi.brokers`: this broker alone, until several know one another. */

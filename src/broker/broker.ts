@@ -1,5 +1,6 @@
 // The broker: routes requests between clients and workers; a thin shell around its decisions.
 // It must not know what bodies mean.
+import type { Admission } from "../access/access.ts";
 import type { Clock } from "../util/clock.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
@@ -7,16 +8,21 @@ import { asError, type Running, startLoop } from "../util/running.ts";
 import {
   type KeyPair,
   type Listener,
+  type Peer,
   type RouterSocket,
   type Transport,
   transport,
   type WireCounters,
+  type WireRefusal,
 } from "../wire/wire.ts";
+import type { BrokerAnswer } from "./answers.ts";
 import { describe } from "./mmi.ts";
-import { type Admission, type BrokerSettings, type Effect, newState } from "./state.ts";
+import type { BrokerSettings } from "./policy.ts";
+import { isNoted } from "./speech.ts";
+import { type Effect, newState, type State, sendBytesMax, sendQueueMax } from "./state.ts";
 import { type Input, step } from "./step.ts";
-import { pauseMs } from "./watch.ts";
 
+export type { Admission } from "../access/access.ts";
 export type {
   BrokerAnswer,
   BrokersAnswer,
@@ -25,7 +31,7 @@ export type {
   ServiceAnswer,
   WorkersAnswer,
 } from "./answers.ts";
-export type { Admission, BrokerSettings } from "./state.ts";
+export type { BrokerSettings, Policy, PolicySettings } from "./policy.ts";
 
 export interface BrokerDeps {
   readonly clock: Clock;
@@ -35,16 +41,18 @@ export interface BrokerDeps {
   readonly transport?: Transport;
   /** Who may serve and call what; everybody everything when absent. */
   readonly admits?: Admission;
+  /** Told by `mmi.broker`. */
+  readonly version?: string;
 }
 
 /** The section `broker` of the configuration, and where to listen for whom. */
 export type BrokerConfig = BrokerSettings & {
   readonly listeners: readonly Listener[];
-  /** The broker's own keys; needed where a listener has keys. */
-  readonly curve?: KeyPair;
+  /** The broker's keys, where a listener lets in by key. */
+  readonly curve?: KeyPair | undefined;
 };
 
-export type BrokerStats = ReturnType<typeof describe> & { readonly wire: WireCounters };
+export type BrokerStats = BrokerAnswer & { readonly wire: WireCounters };
 
 export interface Broker extends Running {
   /** The listeners with their real addresses, in the order of the configuration. */
@@ -54,13 +62,17 @@ export interface Broker extends Running {
   stats(): BrokerStats;
 }
 
+const everybody: Admission = {
+  mayServe: () => true,
+  mayCall: () => "all",
+  mayCallOperation: () => true,
+};
+
 /** Beyond the limits by this much, a message is still read, so that its sender hears why not. */
 const framesHeadroom = 128;
 const headroomBytes = 4096;
-/** Messages waiting per peer. */
-const sendQueueMax = 16_384;
-/** Bytes waiting per peer. */
-const sendBytesMax = 67_108_864;
+/** Messages of one turn of the process that share a look at the clock. */
+const messagesPerLook = 64;
 
 /**
  * Starts a broker; when it resolves, it listens.
@@ -68,67 +80,172 @@ const sendBytesMax = 67_108_864;
  */
 export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promise<Broker> {
   const { clock, log, random } = deps;
-  const firstId = 1 + Math.floor(random.unit() * 2 ** 40);
-  const state = newState(config, deps.admits ?? (() => true), firstId);
-  let progress = 0;
-  let pause = new AbortController();
-  let socket: RouterSocket | undefined;
-
-  function take(input: Input): void {
-    const wasWaiting = state.queued > 0;
-    const effects: Effect[] = step(state, input);
-    for (const { peer, frames } of effects) socket?.send(peer, frames);
-    if (!wasWaiting && state.queued > 0) {
-      pause.abort();
-    }
-  }
-
+  const now = openLook(clock);
+  let endpoints = config.listeners;
+  const state = newState(
+    config,
+    {
+      admits: deps.admits ?? everybody,
+      seed: random.unit(),
+      id: Buffer.from(random.bytes(8)).toString("hex"),
+      version: deps.version ?? "",
+      get doors() {
+        return endpoints;
+      },
+      wire: () => opened.counters,
+    },
+    clock.monotonicMs(),
+  );
+  const core = openCore(state, log);
+  const notes = { noted: new Map<string, number>(), nowMs: 0 };
+  const refused = (refusal: WireRefusal, listener: Listener, peer: Peer | undefined) => {
+    notes.nowMs = now();
+    const { principal, endpoint } = listener;
+    if (isNoted(notes, `${refusal} ${endpoint} ${peer ?? ""}`)) return;
+    log.warn("The sockets refused a peer", { reason: refusal, principal, endpoint });
+  };
   const opened = await (deps.transport ?? transport).bindRouter(
     { clock, random },
     {
       listeners: config.listeners,
-      curve: config.curve,
       messageBytesMax: config.messageBytesMax + headroomBytes,
       framesMax: config.framesMax + framesHeadroom,
       sendQueueMax,
       sendBytesMax,
-      connectionsMax: config.peersMax,
-      onSlow() {},
-      onDrained() {},
-      onRefused() {},
-      onMessage: (peer, frames, { principal }) =>
-        take({ kind: "message", peer, principal, frames, nowMs: clock.monotonicMs() }),
-      onGone: (peer) => take({ kind: "gone", peer, nowMs: clock.monotonicMs() }),
+      connectionsMax: config.connectionsMax ?? config.peersMax,
+      curve: config.curve,
+      onMessage: (peer, frames, door) =>
+        core.take({ kind: "message", peer, door, frames, nowMs: now() }),
+      onGone: (peer) => core.take({ kind: "gone", peer, nowMs: now() }),
+      onSlow: (peer) => core.take({ kind: "slow", peer, nowMs: now() }),
+      onDrained: (peer) => core.take({ kind: "drained", peer, nowMs: now() }),
+      onRefused: refused,
     },
   );
-  socket = opened;
-
-  const loop = startLoop({
-    clock,
-    async round() {
-      progress += 1;
-      take({ kind: "tick", nowMs: clock.monotonicMs() });
-      pause = new AbortController();
-      await clock.sleep(pauseMs(state), pause.signal);
-    },
-  });
-  log.info("The broker listens", { endpoints: opened.listeners.map((one) => one.endpoint) });
-  const ended = Promise.race([loop.ended, opened.ended]).then((error) => {
+  endpoints = opened.listeners;
+  core.open(opened);
+  const heart = startHeart(clock, core, state);
+  log.info("The broker listens", { endpoints: endpoints.map((one) => one.endpoint) });
+  const ended = Promise.race([heart.ended, opened.ended]).then((error) => {
     if (error !== undefined) log.error("The broker ended", { error: asError(error) });
     return error;
   });
   return {
     ended,
-    endpoints: opened.listeners,
+    endpoints,
+    get progress() {
+      return heart.progress;
+    },
+    stats() {
+      state.nowMs = clock.monotonicMs();
+      return { ...describe(state), wire: opened.counters };
+    },
+    async [Symbol.asyncDispose]() {
+      await heart[Symbol.asyncDispose]();
+      await opened[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A look at the clock that the messages of one turn share. */
+function openLook(clock: Clock): () => number {
+  let nowMs = 0;
+  let left = 0;
+  let isAwaited = false;
+  const renew = () => {
+    left = 0;
+    isAwaited = false;
+  };
+  return () => {
+    if (left > 0) {
+      left -= 1;
+      return nowMs;
+    }
+    left = messagesPerLook;
+    nowMs = clock.monotonicMs();
+    if (!isAwaited) {
+      isAwaited = true;
+      queueMicrotask(renew);
+    }
+    return nowMs;
+  };
+}
+
+interface Core {
+  /** Lets the broker decide, and does what it says; in turn where that leads to more. */
+  take(input: Input): void;
+  open(socket: RouterSocket): void;
+  /** Told when a tick is wanted sooner than it was. */
+  onSooner: () => void;
+}
+
+function openCore(state: State, log: Log): Core {
+  let socket: RouterSocket | undefined;
+  let isBusy = false;
+  const later: Input[] = [];
+  const apply = (effect: Effect) => {
+    switch (effect.kind) {
+      case "send":
+        socket?.send(effect.peer, effect.frames);
+        return;
+      case "pause":
+        if (socket?.pause(effect.peer) === false) {
+          later.push({ kind: "unpausable", peer: effect.peer, nowMs: state.nowMs });
+        }
+        return;
+      case "resume":
+        socket?.resume(effect.peer);
+        return;
+      case "note":
+        log.warn("A peer was refused", { principal: effect.principal, ...effect.about });
+    }
+  };
+  const core: Core = {
+    onSooner() {},
+    open(opened) {
+      socket = opened;
+    },
+    take(input) {
+      if (isBusy) {
+        later.push(input);
+        return;
+      }
+      isBusy = true;
+      const dueMs = state.wakeMs;
+      for (let next: Input | undefined = input; next !== undefined; next = later.shift()) {
+        const effects = step(state, next);
+        for (let at = 0; at < effects.length; at += 1) apply(effects[at] as Effect);
+      }
+      isBusy = false;
+      if (state.wakeMs < dueMs) core.onSooner();
+    },
+  };
+  return core;
+}
+
+/** Ticks as the decisions want it. */
+function startHeart(clock: Clock, core: Core, state: State): Running & { progress: number } {
+  let progress = 0;
+  let pause = new AbortController();
+  core.onSooner = () => pause.abort();
+  const loop = startLoop({
+    clock,
+    async round() {
+      progress += 1;
+      core.take({ kind: "tick", nowMs: clock.monotonicMs() });
+      pause = new AbortController();
+      await clock.sleep(Math.max(1, state.wakeMs - clock.monotonicMs()), pause.signal);
+    },
+  });
+  return {
     get progress() {
       return progress;
     },
-    stats: () => ({ ...describe(state), wire: opened.counters }),
+    ended: loop.ended,
     async [Symbol.asyncDispose]() {
       const stopped = loop[Symbol.asyncDispose]();
       pause.abort();
       await stopped;
-      await opened[Symbol.asyncDispose]();
     },
   };
 }

@@ -1,7 +1,18 @@
 // What the broker answers itself: the services mmi.*.
 // It must not know sockets, clocks, or who may ask. @see RFC 8
 import { type Frames, serviceBytesMax } from "../mdp/mdp.ts";
-import type { State } from "./state.ts";
+import type {
+  BrokerAnswer,
+  BrokersAnswer,
+  QueueAnswer,
+  ServiceAnswer,
+  WorkersAnswer,
+} from "./answers.ts";
+import { noLatency } from "./latency.ts";
+import type { Service, State } from "./state.ts";
+
+/** Entries of one answer. */
+const listedMax = 1000;
 
 /** Whether the broker answers this name itself. */
 export function isInternal(service: string): boolean {
@@ -24,33 +35,86 @@ export function answerInternal(state: State, service: string, body: Frames): Fra
       return names.length === 0 ? [Buffer.alloc(0)] : names.map((name) => Buffer.from(name));
     }
     case "mmi.workers":
-      return [Buffer.from(JSON.stringify({ workers: listWorkers(state) }))];
+      return json(listWorkers(state));
+    case "mmi.queue":
+      return json(listServices(state));
     case "mmi.broker":
-      return [Buffer.from(JSON.stringify(describe(state)))];
+      return json({ ...describe(state), wire: state.about.wire?.() });
+    case "mmi.brokers":
+      return json(listBrokers(state));
     default:
       return [Buffer.from("501")];
   }
 }
 
+function json(
+  value: BrokerAnswer | BrokersAnswer | QueueAnswer | WorkersAnswer | undefined,
+): Frames {
+  return [Buffer.from(JSON.stringify(value))];
+}
+
 /** Counts of what the broker knows and did. */
-export function describe(state: State) {
+export function describe(state: State): BrokerAnswer {
+  const { id, version } = state.about;
   return {
-    services: [...state.services.values()].filter(({ workers }) => workers.size > 0).length,
+    id,
+    version,
+    uptimeMs: Math.round(state.nowMs - state.startedMs),
+    services: state.services.size - state.unserved.size,
     workers: state.workers.size,
-    clients: state.clients.size,
+    clients: state.clients,
+    peers: state.peers.size,
     queued: state.queued,
-    dispatched: state.dispatched.size,
+    dispatched: state.dispatched,
+    bytesHeld: state.bytes,
     counters: { ...state.counters },
+    refused: { ...state.refused },
   };
 }
 
-function listWorkers(state: State) {
-  return [...state.workers.values()].map((worker) => ({
+function listBrokers({ about: { id, version, doors } }: State): BrokersAnswer {
+  const listeners = doors.map(({ principal, endpoint }) => ({ principal, endpoint }));
+  return { brokers: [{ id, version, self: true, listeners }] };
+}
+
+function listWorkers(state: State): WorkersAnswer {
+  const workers = [...state.workers].slice(0, listedMax).map((worker) => ({
     service: worker.service.name,
-    principal: worker.principal,
-    dialect: worker.dialect,
-    busy: worker.active.size,
+    principal: worker.peer.share.principal,
+    dialect: worker.peer.dialect,
+    busy: worker.active.length,
     concurrency: worker.concurrency,
     silentMs: Math.round(state.nowMs - worker.heardMs),
+    paused: worker.holds > 0,
   }));
+  return { workers, more: state.workers.size - workers.length };
+}
+
+function listServices(state: State): QueueAnswer {
+  const all = [...state.services.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const services = all.slice(0, listedMax).map((service) => describeService(state, service));
+  return { services, more: all.length - services.length };
+}
+
+function describeService(state: State, service: Service): ServiceAnswer {
+  const { name, workers, busy, queued, policy, totals, latency } = service;
+  let concurrency = 0;
+  for (const worker of workers) concurrency += worker.concurrency;
+  let oldestMs = 0;
+  for (const { waiting } of service.turns) {
+    oldestMs = Math.max(oldestMs, state.nowMs - (waiting.first?.arrivedMs ?? state.nowMs));
+  }
+  const isCapped = policy.queueTtlMs !== Number.POSITIVE_INFINITY;
+  const queueTtlMs = isCapped ? policy.queueTtlMs : state.settings.requestTtlMs;
+  return {
+    service: name,
+    workers: workers.size,
+    busy,
+    concurrency,
+    queued,
+    oldestMs: Math.round(oldestMs),
+    policy: { ...policy, queueTtlMs },
+    totals: { ...totals },
+    latency: latency?.answer() ?? noLatency,
+  };
 }

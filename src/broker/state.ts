@@ -1,195 +1,319 @@
-// What the broker knows: services, workers, clients, open requests, and what it counts.
+// What the broker knows: peers, services, open requests, and what it counts.
 // It must not know sockets, clocks, or what bodies mean.
-import type { Config } from "../config/config.ts";
+import type { Admission } from "../access/access.ts";
 import type { Dialect, Frames } from "../mdp/mdp.ts";
+import type { WireCounters } from "../wire/wire.ts";
+import type { CountersAnswer, Refusal, ServiceTotals } from "./answers.ts";
+import type { Latency } from "./latency.ts";
+import type { Linked, LinkedList } from "./linked-list.ts";
+import { type BrokerSettings, makePolicies, type Policy } from "./policy.ts";
+import { type Timed, TimingWheel } from "./timing-wheel.ts";
 
-/** Bounds and times: the section `broker` of the configuration. */
-export type BrokerSettings = Omit<
-  Config["broker"],
-  "endpoint" | "network" | "services" | "transport" | "connectionsMax"
->;
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Who may serve and call what. */
-export type Admission = (principal: string, verb: "serve" | "call", service: string) => boolean;
-
-/** A request between its arrival and its last reply. */
-export interface Request {
-  /** The broker's own id, which workers see. */
-  readonly id: number;
-  /** Who asked; none once it gave up, so that replies go nowhere. */
-  client: Client | undefined;
-  /** Key among the client's open requests. */
-  readonly key: number;
-  readonly dialect: Dialect;
-  readonly service: Service;
-  readonly body: Frames;
-  /** Bytes of its body, held until it is over. */
-  readonly bytes: number;
-  readonly trace: Uint8Array;
-  readonly flags: number;
-  /** Monotonic time at which nobody waits any more; Infinity without a deadline. */
-  readonly dueMs: number;
-  /** Monotonic time at which it leaves the queue. */
-  readonly queueDueMs: number;
-  worker: Worker | undefined;
-  isOver: boolean;
+/** An address peers come in by, and who they are. */
+export interface Door {
+  readonly principal: string;
+  readonly endpoint: string;
 }
 
-export interface Client {
-  readonly peer: string;
-  readonly open: Map<number, Request>;
-  /** Bytes of its open requests. */
+/**
+ * What one principal uses of the broker's room. Half of all room is set aside in equal parts, one
+ * for each principal that has a listener; the other half is for whoever comes first.
+ */
+export interface Share {
+  readonly principal: string;
+  /** Part of all room that nobody else may use, 0 to 1. */
+  readonly reserve: number;
+  peers: number;
+  services: number;
+  /** Bytes of bodies that are held. */
   bytes: number;
 }
 
-export interface Worker {
-  readonly peer: string;
-  readonly principal: string;
+/** One connection that has spoken, for as long as the broker remembers it. */
+export interface Peer {
+  readonly name: string;
+  readonly share: Share;
+  /** Whether the transport tells when it is gone, and gives it another name when it returns. */
+  readonly isTold: boolean;
   readonly dialect: Dialect;
+  readonly side: "client" | "worker";
+  client: Client | undefined;
+  worker: Worker | undefined;
+  /** Nothing it says is heard before this; 0 for a peer in good standing. */
+  bannedUntilMs: number;
+}
+
+/** What a client may ask of a service. */
+export interface Right {
+  readonly name: string;
+  readonly isInternal: boolean;
+  readonly reach: "all" | "none" | "some";
+  /** Operations asked for, where the reach is `some`. */
+  readonly operations: Map<string, boolean>;
+  service: Service | undefined;
+  /** What the client hears where it may not; made once. */
+  denied: Uint8Array | undefined;
+}
+
+export interface Client {
+  readonly peer: Peer;
+  readonly open: Request[];
+  /** Open requests by the client's own id, where its dialect has ids. */
+  readonly byId: Map<number, Request> | undefined;
+  /** The right used last, and a few others. */
+  right: Right;
+  rights: Map<string, Right> | undefined;
+  /** Bytes of bodies held for it. */
+  bytes: number;
+  /** Much waits to be sent to it; then, what was sent since. */
+  isSlow: boolean;
+  slowBytes: number;
+  slowMessages: number;
+}
+
+export interface Worker extends Linked<Worker> {
+  readonly peer: Peer;
   readonly service: Service;
   readonly concurrency: number;
-  readonly active: Map<number, Request>;
+  readonly active: Request[];
   heardMs: number;
   saidMs: number;
+  /** When it got work after having none. */
+  workingMs: number;
   /** Silent for too long at the last look; its messages may still wait to be read. */
   isSuspect: boolean;
+  /** Much waits to be sent to it; it gets no more work meanwhile. */
+  isSlow: boolean;
+  /** Streams for which it is not read from, and since when. */
+  holds: number;
+  heldMs: number;
+  canPause: boolean;
+}
+
+/** Parts of a reply on their way to a client. */
+export interface Stream {
+  /** Parts the client still takes, where it grants credit. */
+  credit: number;
+  /** Parts passed on for which the broker has granted no credit yet. */
+  owed: number;
+  /** Bytes of parts passed on since credit went to the worker last. */
+  bytes: number;
+  /** Whether its worker is not read from on its account. */
+  isHolding: boolean;
+  /** Parts to be joined into the last reply, for a dialect without parts. */
+  joined: Uint8Array[] | undefined;
+  joinedBytes: number;
+}
+
+/** The requests of one client that wait for one service, in order. */
+export interface Turn extends Linked<Turn> {
+  readonly client: Client;
+  readonly waiting: LinkedList<Request>;
+}
+
+/** A request between its arrival and its last reply. */
+export interface Request extends Linked<Request>, Timed<Request> {
+  /** Grows from request to request. */
+  readonly order: number;
+  readonly service: Service;
+  /** The client's own id. */
+  readonly key: number;
+  readonly flags: number;
+  /** Monotonic time at which nobody waits any more; Infinity without a deadline. */
+  readonly dueMs: number;
+  readonly arrivedMs: number;
+  trace: Uint8Array;
+  /** Who asked; none once it gave up, so that replies go nowhere. */
+  client: Client | undefined;
+  atClient: number;
+  /** Empty once nobody may need it again. */
+  body: Frames;
+  size: number;
+  /** Bytes it holds, of its body and of parts. */
+  heldBytes: number;
+  /** The id of this dispatch, which the worker sees; 0 while it waits. */
+  id: number;
+  worker: Worker | undefined;
+  atWorker: number;
+  attempts: number;
+  /** A part went out: it cannot be repeated any more. */
+  hasParts: boolean;
+  stream: Stream | undefined;
+  turn: Turn | undefined;
+  isOver: boolean;
 }
 
 export interface Service {
   readonly name: string;
+  readonly policy: Policy;
+  /** Who made it known, or serves it. */
+  share: Share;
   readonly workers: Set<Worker>;
   /** Workers with room, the least recently used first. */
-  readonly idle: Set<Worker>;
-  /** Waiting requests by client; the client whose turn is next stands first. */
-  readonly queues: Map<string, Request[]>;
+  readonly idle: LinkedList<Worker>;
+  /** Clients whose requests wait; whose turn is next stands first. */
+  readonly turns: LinkedList<Turn>;
+  readonly turnByClient: Map<Client, Turn>;
   queued: number;
-  /** No queued request is due before this. */
-  nearestMs: number;
+  busy: number;
   wasServed: boolean;
+  isForgotten: boolean;
+  latency: Latency | undefined;
+  /** Errors made once, by code. */
+  readonly errors: Map<string, Uint8Array>;
+  readonly totals: Mutable<ServiceTotals>;
 }
 
-export interface Counters {
-  messages: number;
-  requests: number;
-  replies: number;
-  malformed: number;
-  outOfPlace: number;
-  lateReplies: number;
-  expired: number;
-  noService: number;
-  queueFull: number;
-  denied: number;
-  limited: number;
-  cancelled: number;
-  workersLost: number;
-  requestsLost: number;
+/** Something to be done outside. */
+export type Effect =
+  | { readonly kind: "send"; readonly peer: string; readonly frames: Frames }
+  /** Where the transport cannot, the input `unpausable` says so. */
+  | { readonly kind: "pause" | "resume"; readonly peer: string }
+  /** A refusal nobody heard of in the last minute. */
+  | { readonly kind: "note"; readonly principal: string; readonly about: RefusalNote };
+
+export interface RefusalNote {
+  readonly reason: Refusal;
+  readonly dialect: Dialect | undefined;
+  readonly service: string | undefined;
 }
 
-/** What all open requests may hold, in messages of the largest size; one client may hold one. */
-const largestHeldMax = 4;
-
-/** Why the bytes of one more request may not be held, or nothing. */
-export function bytesRefusal(
-  { settings, bytes }: State,
-  client: Client,
-  size: number,
-): { readonly limit: string; readonly max: number } | undefined {
-  const { messageBytesMax } = settings;
-  if (client.bytes + size > messageBytesMax) {
-    return { limit: "bytes of the open requests of a client", max: messageBytesMax };
-  }
-  const max = largestHeldMax * messageBytesMax;
-  return bytes + size > max ? { limit: "bytes of all open requests", max } : undefined;
-}
-
-/** A message to send. */
-export interface Effect {
-  readonly peer: string;
-  readonly frames: Frames;
+/** What a broker is made of that it does not decide. */
+export interface About {
+  readonly admits: Admission;
+  /** A number in [0, 1), another one in each run, so that ids of an old run miss. */
+  readonly seed: number;
+  readonly id: string;
+  readonly version: string;
+  readonly doors: readonly Door[];
+  /** What the sockets counted. */
+  readonly wire?: () => WireCounters;
 }
 
 export interface State {
   readonly settings: BrokerSettings;
-  readonly admits: Admission;
+  readonly about: About;
+  readonly policyOf: (service: string) => Policy;
+  readonly shares: Map<string, Share>;
+  readonly peers: Map<string, Peer>;
+  readonly workers: Set<Worker>;
   readonly services: Map<string, Service>;
-  readonly workers: Map<string, Worker>;
-  readonly clients: Map<string, Client>;
-  /** Requests with a worker, by the broker's id. */
-  readonly dispatched: Map<number, Request>;
-  readonly counters: Counters;
+  /** Services without a worker, those nobody waits for too. */
+  readonly unserved: Set<Service>;
+  /** Services without worker and request. */
+  readonly unused: Set<Service>;
+  /** Requests with a worker: the low bits of their id are their place. */
+  readonly places: (Request | undefined)[];
+  readonly freePlaces: number[];
+  /** The high bits of the next id. */
+  generation: number;
+  readonly wheel: TimingWheel<Request>;
+  /** Requests whose bytes still lie in what the transport read. */
+  fresh: Request[];
+  readonly counters: Mutable<CountersAnswer>;
+  readonly refused: Record<Refusal, number>;
+  /** When a refusal was noted last, by peer and reason. */
+  readonly noted: Map<string, number>;
+  /** Errors made once, by limit. */
+  readonly errors: Map<string, Uint8Array>;
+  clients: number;
   queued: number;
-  /** Bytes of all requests that are not over. */
+  dispatched: number;
   bytes: number;
-  nextId: number;
+  order: number;
   nowMs: number;
+  readonly startedMs: number;
   /** Next time workers are looked after. */
   watchMs: number;
-  effects: Effect[];
+  /** A tick is wanted at this time. */
+  wakeMs: number;
+  readonly effects: Effect[];
 }
 
-/** A broker that knows nobody. `firstId` differs from run to run, so that old replies miss. */
-export function newState(settings: BrokerSettings, admits: Admission, firstId: number): State {
+/** Low bits of a request's id, its place; so many requests can be with workers. */
+export const placesMax = 2 ** 20;
+/** High bits of a request's id: ids are below 2^53. */
+export const generations = 2 ** 33;
+/** Messages and bytes waiting per peer; more than half of it makes a peer slow. */
+export const sendQueueMax = 16_384;
+export const sendBytesMax = 67_108_864;
+
+/** Part of the room that is set aside for principals. */
+const reserved = 0.5;
+
+/** A broker that knows nobody. */
+export function newState(settings: BrokerSettings, about: About, nowMs = 0): State {
+  const principals = new Set(about.doors.map(({ principal }) => principal));
+  const shares = new Map<string, Share>();
+  for (const principal of principals) {
+    const reserve = principals.size > 1 ? reserved / principals.size : 0;
+    shares.set(principal, { principal, reserve, peers: 0, services: 0, bytes: 0 });
+  }
   return {
     settings,
-    admits,
+    about,
+    policyOf: makePolicies(settings),
+    shares,
+    peers: new Map(),
+    workers: new Set(),
     services: new Map(),
-    workers: new Map(),
-    clients: new Map(),
-    dispatched: new Map(),
-    counters: {
-      messages: 0,
-      requests: 0,
-      replies: 0,
-      malformed: 0,
-      outOfPlace: 0,
-      lateReplies: 0,
-      expired: 0,
-      noService: 0,
-      queueFull: 0,
-      denied: 0,
-      limited: 0,
-      cancelled: 0,
-      workersLost: 0,
-      requestsLost: 0,
-    },
+    unserved: new Set(),
+    unused: new Set(),
+    places: [],
+    freePlaces: [],
+    generation: 1 + Math.floor(about.seed * (generations - 1)),
+    wheel: new TimingWheel(),
+    fresh: [],
+    counters: noCounts(),
+    refused: noRefusals(),
+    noted: new Map(),
+    errors: new Map(),
+    clients: 0,
     queued: 0,
+    dispatched: 0,
     bytes: 0,
-    nextId: firstId,
-    nowMs: 0,
+    order: 0,
+    nowMs,
+    startedMs: nowMs,
     watchMs: 0,
+    wakeMs: 0,
     effects: [],
   };
 }
 
-/** A service by name, made when absent; nothing when there is no room for another. */
-export function serviceNamed(state: State, name: string): Service | undefined {
-  const known = state.services.get(name);
-  if (known !== undefined) return known;
-  if (state.services.size >= state.settings.servicesMax && !forgetOne(state)) return undefined;
-  const service: Service = {
-    name,
-    workers: new Set(),
-    idle: new Set(),
-    queues: new Map(),
-    queued: 0,
-    nearestMs: Number.POSITIVE_INFINITY,
-    wasServed: false,
+function noCounts(): Mutable<CountersAnswer> {
+  return {
+    messages: 0,
+    requests: 0,
+    replies: 0,
+    partials: 0,
+    retries: 0,
+    expired: 0,
+    noService: 0,
+    cancelled: 0,
+    lateReplies: 0,
+    workersLost: 0,
+    requestsLost: 0,
+    streamsCut: 0,
+    bytesIn: 0,
+    bytesOut: 0,
   };
-  state.services.set(name, service);
-  return service;
 }
 
-/** Forgets a service without workers and requests. */
-function forgetOne(state: State): boolean {
-  for (const service of state.services.values()) {
-    if (service.workers.size > 0 || service.queued > 0) continue;
-    state.services.delete(service.name);
-    return true;
-  }
-  return false;
-}
-
-/** Whether another peer may become known. */
-export function hasRoomForPeer(state: State): boolean {
-  return state.workers.size + state.clients.size < state.settings.peersMax;
+function noRefusals(): Record<Refusal, number> {
+  return {
+    malformed: 0,
+    place: 0,
+    banned: 0,
+    denied: 0,
+    peers: 0,
+    services: 0,
+    requests: 0,
+    queue: 0,
+    frames: 0,
+    size: 0,
+    bytes: 0,
+  };
 }

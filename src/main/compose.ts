@@ -72,8 +72,8 @@ function startPart(context: PartContext, name: PartName): Promise<Part> {
 /** The broker, with a socket for every principal and one for the network where configured. */
 async function startBrokerPart(context: PartContext): Promise<Part> {
   const { startBroker } = await import("../broker/broker.ts");
-  const { clock, random, log, paths, config } = context;
-  const { endpoint: _, network, services: __, transport, ...settings } = config.broker;
+  const { clock, random, log, paths, config, version } = context;
+  const { endpoint: _, network, services: policies, transport, ...settings } = config.broker;
   const local = Object.keys(rightsOf(config.access)).map((principal) => ({
     principal,
     endpoint: brokerEndpoint(paths, principal),
@@ -81,19 +81,10 @@ async function startBrokerPart(context: PartContext): Promise<Part> {
   const listeners = [...local, ...network, ...oldNetwork(context)];
   const isLocked = network.some(({ keys }) => keys.length > 0);
   const curve = isLocked ? { curve: ensureKeyPair(paths.brokerKey) } : {};
-  const admission = makeAdmission(config.access);
+  const admits = makeAdmission(config.access);
   const running = await startBroker(
-    {
-      clock,
-      random,
-      log,
-      transport: transportNamed(transport),
-      admits: (principal, verb, service) =>
-        verb === "serve"
-          ? admission.mayServe(principal, service)
-          : admission.mayCall(principal, service) !== "none",
-    },
-    { ...settings, listeners, ...curve },
+    { clock, random, log, admits, version, transport: transportNamed(transport) },
+    { ...settings, policies, listeners, ...curve },
   );
   return { running, proof: counterProof("broker", () => running.progress) };
 }

@@ -28,7 +28,7 @@ export type { OwnFromWorker as FromWorker };
 /** First frame of messages between a client and the broker. */
 export const clientHeader = "PLNC01";
 /** First frame of messages between a worker and the broker. */
-export const workerHeader = "PLNW01";
+const workerHeader = "PLNW01";
 const clientFrame = bytesOf(clientHeader);
 const workerFrame = bytesOf(workerHeader);
 

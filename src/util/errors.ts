@@ -46,8 +46,7 @@ export class PlantError extends Error {
 
   /** The form that crosses a wire. */
   toWire(): WireError {
-    const { code, message, detail, isRetryable } = this;
-    return { code, message, detail, retryable: isRetryable };
+    return wireErrorOf(this.code, this.detail);
   }
 
   /** Rebuilds an error a peer sent; a code this version does not know becomes `REMOTE_FAILED`. */
@@ -61,6 +60,11 @@ export class PlantError extends Error {
       message: textOr(wire.message, "").slice(0, 500),
     });
   }
+}
+
+/** An error as it crosses the wire, where nobody throws it. */
+export function wireErrorOf(code: Code, detail: Detail): WireError {
+  return { code, message: sentenceOf(code, detail), detail, retryable: catalogue[code].retry };
 }
 
 /** Objects and lists within one another in a detail; a peer's that go deeper are left out. */

@@ -1,6 +1,5 @@
 // Every door through which data comes from outside, with good inputs to start from.
 // It must not know how inputs are damaged.
-import { newState } from "../../src/broker/state.ts";
 import { step } from "../../src/broker/step.ts";
 import { parseArguments } from "../../src/cli/arguments.ts";
 import { decodeReply, encodeCall } from "../../src/client/body.ts";
@@ -11,6 +10,7 @@ import { readPoints } from "../../src/status/points.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { checkEndpoint } from "../../src/wire/endpoint.ts";
 import type { WorkerRequest } from "../../src/worker/worker.ts";
+import { newBroker } from "../fakes/broker.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { enveloped, plantd, rfc7, rfc18 } from "../fakes/foreign-peers.ts";
 import { openTestStore, temporaryFolder } from "../fakes/store.ts";
@@ -59,7 +59,7 @@ function busDoors(): Door[] {
   const settings = { heartbeatMs: 1000, livenessMs: 4000, busyTimeoutMs: 60_000 };
   const limits = { queueMax: 16, peersMax: 64, servicesMax: 16, requestsPerPeerMax: 8 };
   const bounds = { requestTtlMs: 30_000, framesMax: 64, messageBytesMax: 4_194_304 };
-  const state = newState({ ...settings, ...limits, ...bounds }, () => true, 100);
+  const state = newBroker({ ...settings, ...limits, ...bounds });
   let turn = 0;
   return [
     {
@@ -97,7 +97,8 @@ function busDoors(): Door[] {
         const nowMs = turn * 10;
         if (turn % 50 === 0) step(state, { kind: "gone", peer, nowMs });
         if (turn % 20 === 0) step(state, { kind: "tick", nowMs });
-        return step(state, { kind: "message", peer, principal: peer, frames, nowMs });
+        const door = { principal: peer, endpoint: "ipc:///b" };
+        return step(state, { kind: "message", peer, door, frames, nowMs });
       },
     },
     {

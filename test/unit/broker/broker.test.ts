@@ -1,102 +1,12 @@
 // The broker's rules, one test each, on its pure step. It must not know sockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Admission, type BrokerSettings, newState } from "../../../src/broker/state.ts";
-import { step } from "../../../src/broker/step.ts";
-import { pauseMs } from "../../../src/broker/watch.ts";
 import { type Frames, plant } from "../../../src/mdp/mdp.ts";
 import { seededRandom } from "../../../src/util/random.ts";
-import {
-  type Answered,
-  decodeFromBroker,
-  rfc18,
-  type WorkerHeard,
-} from "../../fakes/foreign-peers.ts";
+import { bench, bodies, codeOf, everybody, idOf, kinds, type Said } from "../../fakes/broker.ts";
+import { rfc18 } from "../../fakes/foreign-peers.ts";
 
-const settings: BrokerSettings = {
-  heartbeatMs: 1000,
-  livenessMs: 4000,
-  busyTimeoutMs: 60_000,
-  requestTtlMs: 30_000,
-  queueMax: 4,
-  peersMax: 8,
-  servicesMax: 3,
-  requestsPerPeerMax: 5,
-  framesMax: 4,
-  messageBytesMax: 1000,
-};
-const trace = Buffer.alloc(16, 7);
 const text = (value: string) => Buffer.from(value);
-
-type Said =
-  | (plant.ToClient & { to: string })
-  | (plant.ToWorker & { to: string })
-  | (Answered & { to: string })
-  | (WorkerHeard & { to: string });
-
-/** A broker under a hand-moved clock, with its words decoded. */
-function bench(over: Partial<BrokerSettings> = {}, admits: Admission = () => true) {
-  const state = newState({ ...settings, ...over }, admits, 100);
-  let nowMs = 0;
-  const decode = (frames: Frames) => {
-    const header = Buffer.from(frames[0]!).toString();
-    if (header === plant.clientHeader) return plant.decodeToClient(frames);
-    if (header === plant.workerHeader) return plant.decodeToWorker(frames);
-    return decodeFromBroker(frames);
-  };
-  const run = (input: Parameters<typeof step>[1]): Said[] =>
-    step(state, input).map(({ peer, frames }) => ({ ...decode(frames), to: peer }) as Said);
-  const raw = (peer: string, frames: Frames) =>
-    run({ kind: "message", peer, principal: peer, frames, nowMs });
-  const workerSays = (peer: string, message: plant.FromWorker) =>
-    raw(peer, plant.encodeFromWorker(message));
-  const headOf = (id: number, remainingMs: number, flags = 0) => ({
-    id,
-    remainingMs,
-    trace,
-    flags,
-  });
-  return {
-    state,
-    raw,
-    workerSays,
-    headOf,
-    tick(atMs: number) {
-      nowMs = atMs;
-      return run({ kind: "tick", nowMs });
-    },
-    gone: (peer: string) => run({ kind: "gone", peer, nowMs }),
-    ready: (peer: string, service = "echo", concurrency = 1) =>
-      workerSays(peer, { kind: "ready", service, concurrency }),
-    ask: (peer: string, id: number, service = "echo", remainingMs = 5000, flags = 0) =>
-      raw(
-        peer,
-        plant.encodeFromClient({
-          kind: "request",
-          service,
-          head: headOf(id, remainingMs, flags),
-          body: [text(`${peer}${id}`)],
-        }),
-      ),
-    reply: (peer: string, id: number, kind: "partial" | "final" = "final") =>
-      workerSays(peer, { kind, service: "echo", head: headOf(id, 0), body: [text("ok")] }),
-    cancel: (peer: string, id: number) =>
-      raw(peer, plant.encodeFromClient({ kind: "cancel", service: "echo", head: headOf(id, 0) })),
-  };
-}
-
-const kinds = (said: readonly Said[]) => said.map(({ to, kind }) => `${to}:${kind}`);
-const bodies = (said: readonly Said[]) =>
-  said.map((one) => ("body" in one ? Buffer.from(one.body[0]!).toString() : one.kind));
-const idOf = (said: readonly Said[]) => {
-  const order = said.find(({ kind }) => kind === "request");
-  return order !== undefined && "head" in order ? order.head.id : -1;
-};
-const codeOf = (said: readonly Said[]) => {
-  const error = said.find(({ kind }) => kind === "error");
-  if (error === undefined || !("error" in error)) return undefined;
-  return JSON.parse(Buffer.from(error.error).toString()).code;
-};
 
 test("a request goes to the worker with the broker's id and comes back with the client's", () => {
   const { ready, ask, reply } = bench();
@@ -157,7 +67,7 @@ test("a request nobody ever served ends as NO_SERVICE at its deadline", () => {
   ask("c", 1, "nowhere", 500);
   assert.deepEqual(tick(499), []);
   assert.equal(codeOf(tick(500)), "NO_SERVICE");
-  assert.deepEqual([state.queued, state.clients.size], [0, 0]);
+  assert.deepEqual([state.queued, state.wheel.size], [0, 0]);
 });
 
 test("a request whose service has had a worker ends as EXPIRED", () => {
@@ -183,7 +93,10 @@ test("an idle worker that is silent is dropped wherever it stands in the list", 
   workerSays("c", { kind: "heartbeat" });
   tick(4000);
   tick(4250);
-  assert.deepEqual([...state.workers.keys()], ["a", "c"]);
+  assert.deepEqual(
+    [...state.workers].map(({ peer }) => peer.name),
+    ["a", "c"],
+  );
   assert.equal(state.counters.workersLost, 1);
 });
 
@@ -194,7 +107,10 @@ test("after a standstill of the broker, workers whose beats wait to be read are 
   tick(20_000);
   workerSays("a", { kind: "heartbeat" });
   tick(20_250);
-  assert.deepEqual([...state.workers.keys()], ["a"]);
+  assert.deepEqual(
+    [...state.workers].map(({ peer }) => peer.name),
+    ["a"],
+  );
 });
 
 test("a worker at work may be silent for the busy timeout; then its client hears of it", () => {
@@ -323,7 +239,7 @@ test("the same request id twice at one time is dropped", () => {
   const { ask, state } = bench();
   ask("c", 1);
   assert.deepEqual(ask("c", 1), []);
-  assert.deepEqual([state.queued, state.counters.outOfPlace], [1, 1]);
+  assert.deepEqual([state.queued, state.refused.place], [1, 1]);
 });
 
 test("a full queue refuses with QUEUE_FULL", () => {
@@ -382,10 +298,11 @@ test("a message too large or of too many frames is refused with its size", () =>
 });
 
 test("who may not call is DENIED, who may not serve is sent away", () => {
-  const { ready } = bench({}, (principal, verb) => verb !== "serve" || principal === "good");
+  const mayServe = (principal: string) => principal === "good";
+  const { ready } = bench({}, { admits: { ...everybody, mayServe } });
   assert.deepEqual(kinds(ready("bad")), ["bad:disconnect"]);
   assert.deepEqual(kinds(ready("good")), ["good:heartbeat"]);
-  const closed = bench({}, () => false);
+  const closed = bench({}, { admits: { ...everybody, mayCall: () => "none" } });
   assert.equal(codeOf(closed.ask("c", 1)), "DENIED");
   assert.deepEqual(bodies(closed.ask("c", 2, "mmi.services")), [""]);
 });
@@ -466,14 +383,14 @@ test("a client that is gone leaves nothing behind", () => {
   ask("c", 1);
   ask("c", 2);
   assert.deepEqual(kinds(gone("c")), ["w:cancel"]);
-  assert.deepEqual([state.queued, state.clients.size], [0, 0]);
+  assert.deepEqual([state.queued, state.wheel.size], [0, 0]);
 });
 
 test("what is not MDP is dropped and counted", () => {
   const { raw, state } = bench();
   assert.deepEqual(raw("x", []), []);
   assert.deepEqual(raw("x", [text("GET / HTTP/1.1")]), []);
-  assert.equal(state.counters.malformed, 2);
+  assert.equal(state.refused.malformed, 2);
 });
 
 test("whatever frames come from whomever, the broker goes on and forgets nobody else", () => {
@@ -534,14 +451,17 @@ test("what open requests hold is bounded in bytes, for one client and for all", 
   gone("w");
   assert.equal(state.bytes, 2000);
   tick(10_000);
-  assert.deepEqual([state.bytes, state.clients.size], [0, 0]);
+  assert.deepEqual([state.bytes, state.wheel.size], [0, 0]);
 });
 
-test("the broker looks often while requests wait, and seldom otherwise", () => {
-  const { state, ask } = bench();
-  assert.equal(pauseMs(state), 250);
-  ask("c", 1);
-  assert.equal(pauseMs(state), 25);
+test("the broker looks soon where something is due, and seldom otherwise", () => {
+  const { state, ask, tick } = bench();
+  tick(1000);
+  assert.equal(state.wakeMs, 1250);
+  ask("c", 1, "echo", 60);
+  assert.equal(state.wakeMs, 1075);
+  tick(1075);
+  assert.equal(state.wakeMs, 1250);
 });
 
 test("under random traffic nothing is lost: every request ends once, and nothing stays open", () => {
@@ -585,7 +505,7 @@ test("under random traffic nothing is lost: every request ends once, and nothing
     note(broker.tick(nowMs));
   }
   assert.deepEqual([...open.keys()], [], `seed ${seed}`);
-  assert.deepEqual([broker.state.queued, broker.state.clients.size], [0, 0]);
+  assert.deepEqual([broker.state.queued, broker.state.wheel.size], [0, 0]);
   for (const { peer, id } of work) note(broker.reply(peer, id));
-  assert.deepEqual([broker.state.dispatched.size, broker.state.bytes], [0, 0], `seed ${seed}`);
+  assert.deepEqual([broker.state.dispatched, broker.state.bytes], [0, 0], `seed ${seed}`);
 });

@@ -1,0 +1,338 @@
+// The life of a request inside the broker: queue, dispatch, end, loss.
+// It must not know sockets, clocks, or what bodies mean.
+import { abilities, type Frames, type Head, plant, sizeOf } from "../mdp/mdp.ts";
+import { LinkedList } from "./linked-list.ts";
+import { letGo } from "./pauses.ts";
+import { freeBytes, holdBytes, settle } from "./room.ts";
+import { headOf, sayFailed, serviceError, tell } from "./speech.ts";
+import {
+  type Client,
+  generations,
+  placesMax,
+  type Request,
+  type Service,
+  type State,
+  type Turn,
+  type Worker,
+} from "./state.ts";
+import { slotEndMs } from "./timing-wheel.ts";
+
+const nothing: Frames = [];
+/** Requests whose bytes may lie in what the transport read, before they are copied. */
+const freshMax = 8192;
+
+/** A request that came in: in the client's list, not yet waiting nor with a worker. */
+export function newRequest(
+  state: State,
+  client: Client,
+  asked: { readonly service: Service; readonly head: Head; readonly body: Frames },
+): Request {
+  const { service, head, body } = asked;
+  const { nowMs } = state;
+  state.order += 1;
+  const dueMs =
+    head.remainingMs === plant.noDeadline ? Number.POSITIVE_INFINITY : nowMs + head.remainingMs;
+  const request: Request = {
+    order: state.order,
+    service,
+    key: head.id,
+    flags: head.flags,
+    dueMs,
+    arrivedMs: nowMs,
+    trace: head.trace,
+    client,
+    atClient: client.open.length,
+    body,
+    size: sizeOf(body),
+    heldBytes: 0,
+    id: 0,
+    worker: undefined,
+    atWorker: -1,
+    attempts: 0,
+    hasParts: false,
+    stream: undefined,
+    turn: undefined,
+    isOver: false,
+    before: undefined,
+    after: undefined,
+    isLinked: false,
+    wakeMs: 0,
+    slot: -1,
+    sooner: undefined,
+    later: undefined,
+  };
+  client.open.push(request);
+  client.byId?.set(request.key, request);
+  state.fresh.push(request);
+  if (state.fresh.length >= freshMax) copyFresh(state);
+  return request;
+}
+
+/** Copies what is still needed out of what the transport read, which small views keep alive. */
+export function copyFresh(state: State): void {
+  for (const request of state.fresh) {
+    if (request.isOver) continue;
+    request.trace = own(request.trace);
+    if (request.body.length > 0) request.body = request.body.map(own);
+  }
+  state.fresh = [];
+}
+
+/** The bytes in memory of their own, unless they are most of what they lie in. */
+export function own(frame: Uint8Array): Uint8Array {
+  return 2 * frame.length >= frame.buffer.byteLength ? frame : new Uint8Array(frame);
+}
+
+/** Whether the body must be kept for another worker. */
+function mayRepeat({ service, attempts }: Request): boolean {
+  return service.policy.retry === "if-lost" && attempts < service.policy.attemptsMax;
+}
+
+/** Queues a request; what it holds is accounted for. */
+export function enqueue(state: State, request: Request): void {
+  turnOf(request).waiting.append(request);
+  wait(state, request);
+}
+
+/** The turn of a request's client at its service, in the list of turns. */
+function turnOf(request: Request): Turn {
+  const { service, client } = request;
+  if (client === undefined) throw new Error("a request nobody waits for cannot wait");
+  let turn = service.turnByClient.get(client);
+  if (turn === undefined) {
+    turn = {
+      client,
+      waiting: new LinkedList(),
+      before: undefined,
+      after: undefined,
+      isLinked: false,
+    };
+    service.turnByClient.set(client, turn);
+    service.turns.append(turn);
+  }
+  request.turn = turn;
+  return turn;
+}
+
+function wait(state: State, request: Request): void {
+  const { service, dueMs, size, heldBytes } = request;
+  const { queueTtlMs } = service.policy;
+  const ttlMs =
+    dueMs === Number.POSITIVE_INFINITY
+      ? Math.min(queueTtlMs, state.settings.requestTtlMs)
+      : queueTtlMs;
+  holdBytes(state, request, size - heldBytes);
+  watchOver(state, request, Math.min(dueMs, state.nowMs + ttlMs));
+  service.queued += 1;
+  state.queued += 1;
+  if (service.queued === 1 && service.workers.size === 0) settle(state, service);
+}
+
+/** Sees to it that a request is looked at when it is due. */
+function watchOver(state: State, request: Request, dueMs: number): void {
+  if (request.slot >= 0 && request.wakeMs === dueMs) return;
+  state.wheel.remove(request);
+  state.wheel.insert(request, dueMs);
+  const wakeMs = slotEndMs(dueMs);
+  if (wakeMs < state.wakeMs) state.wakeMs = wakeMs;
+}
+
+/** Takes a waiting request out of its queue. */
+function leaveQueue(state: State, request: Request): void {
+  const { service, turn } = request;
+  if (turn === undefined) return;
+  turn.waiting.remove(request);
+  request.turn = undefined;
+  if (turn.waiting.first === undefined) {
+    service.turns.remove(turn);
+    service.turnByClient.delete(turn.client);
+  }
+  service.queued -= 1;
+  state.queued -= 1;
+  if (service.queued === 0 && service.workers.size === 0) settle(state, service);
+}
+
+/** Gives waiting requests to idle workers: clients take turns, the longest idle worker first. */
+export function pump(state: State, service: Service): void {
+  while (service.queued > 0) {
+    const worker = service.idle.first;
+    const turn = service.turns.first;
+    const request = turn?.waiting.first;
+    if (worker === undefined || turn === undefined || request === undefined) return;
+    leaveQueue(state, request);
+    if (turn.isLinked) {
+      service.turns.remove(turn);
+      service.turns.append(turn);
+    }
+    if (request.slot >= 0 && request.wakeMs <= state.nowMs) expire(state, request);
+    else dispatch(state, worker, request);
+  }
+}
+
+/** Hands a request that does not wait to a worker with room. */
+export function dispatch(state: State, worker: Worker, request: Request): void {
+  const { service } = request;
+  request.worker = worker;
+  request.attempts += 1;
+  takePlace(state, request);
+  request.atWorker = worker.active.push(request) - 1;
+  service.idle.remove(worker);
+  if (worker.active.length < worker.concurrency) service.idle.append(worker);
+  if (worker.active.length === 1) worker.workingMs = state.nowMs;
+  service.busy += 1;
+  state.dispatched += 1;
+  watchOver(state, request, request.dueMs);
+  const { body } = request;
+  const head = headOf(state, request);
+  const isPaced = abilities[worker.peer.dialect].credit && (head.flags & plant.flag.partials) !== 0;
+  tell(state, worker, {
+    kind: "request",
+    service: service.name,
+    head: isPaced ? { ...head, flags: head.flags | plant.flag.credit } : head,
+    body,
+  });
+  if (mayRepeat(request)) {
+    holdBytes(state, request, request.size - request.heldBytes);
+    return;
+  }
+  letBodyGo(state, request);
+}
+
+/** Gives the request an id that no reply to another dispatch can have. */
+function takePlace(state: State, request: Request): void {
+  const place = state.freePlaces.pop() ?? state.places.length;
+  state.places[place] = request;
+  request.id = state.generation * placesMax + place;
+  state.generation = (state.generation + 1) % generations || 1;
+}
+
+function leavePlace(state: State, request: Request): void {
+  const place = request.id & (placesMax - 1);
+  state.places[place] = undefined;
+  state.freePlaces.push(place);
+  request.id = 0;
+}
+
+/** The request a worker means by an id; nothing where that dispatch is over or not its own. */
+export function requestAt(state: State, worker: Worker, id: number): Request | undefined {
+  const request = id > 0 ? state.places[id & (placesMax - 1)] : undefined;
+  return request?.id === id && request.worker === worker ? request : undefined;
+}
+
+/** The body is not needed again. */
+export function letBodyGo(state: State, request: Request): void {
+  freeBytes(state, request);
+  request.body = nothing;
+}
+
+/** The client is done with the request, whatever its worker does. */
+function detach(state: State, request: Request): void {
+  const { client, atClient } = request;
+  if (client === undefined) return;
+  letGo(state, request);
+  letBodyGo(state, request);
+  request.client = undefined;
+  state.wheel.remove(request);
+  client.byId?.delete(request.key);
+  const last = client.open.pop();
+  if (last !== undefined && last !== request) {
+    client.open[atClient] = last;
+    last.atClient = atClient;
+  }
+}
+
+/** Takes a request from its worker's list, which may have other work or none from here on. */
+function leaveWorker(state: State, worker: Worker, request: Request): void {
+  leavePlace(state, request);
+  const last = worker.active.pop();
+  if (last !== undefined && last !== request) {
+    worker.active[request.atWorker] = last;
+    last.atWorker = request.atWorker;
+  }
+  request.worker = undefined;
+  worker.service.busy -= 1;
+  state.dispatched -= 1;
+}
+
+/** The worker is done with the request and may have the next one. */
+export function release(state: State, worker: Worker, request: Request): void {
+  detach(state, request);
+  leaveWorker(state, worker, request);
+  request.isOver = true;
+  offer(state, worker);
+}
+
+/** Puts a worker among those with room, if it has any, and gives it what waits. */
+export function offer(state: State, worker: Worker): void {
+  const { service } = worker;
+  if (worker.isLinked || worker.isSlow || worker.active.length >= worker.concurrency) return;
+  service.idle.append(worker);
+  if (service.queued > 0) pump(state, service);
+}
+
+/** The client gave up: a waiting request goes, a running one is told to stop. */
+export function abandon(state: State, request: Request): void {
+  state.counters.cancelled += 1;
+  request.service.totals.cancelled += 1;
+  stop(state, request);
+}
+
+/** Nobody waits any more: a waiting request goes, a running one is told to stop. */
+export function stop(state: State, request: Request): void {
+  const { worker, service } = request;
+  detach(state, request);
+  if (worker === undefined) {
+    leaveQueue(state, request);
+    request.isOver = true;
+    return;
+  }
+  tell(state, worker, { kind: "cancel", service: service.name, head: headOf(state, request) });
+}
+
+/** Time is up: the client hears of it, and a worker is told to stop. */
+export function expire(state: State, request: Request): void {
+  const { service, worker } = request;
+  service.totals.expired += 1;
+  if (worker !== undefined || service.wasServed) {
+    state.counters.expired += 1;
+    sayFailed(state, request, serviceError(service, "EXPIRED"));
+  } else {
+    state.counters.noService += 1;
+    sayFailed(state, request, serviceError(service, "NO_SERVICE"));
+  }
+  stop(state, request);
+}
+
+/** A worker is out: what it was working on goes to another, or its clients are told. */
+export function loseWork(state: State, worker: Worker): void {
+  const { service } = worker;
+  const lost = [...worker.active].sort((a, b) => b.order - a.order); // the newest first
+  for (const request of lost) {
+    letGo(state, request);
+    leaveWorker(state, worker, request);
+    if (request.client !== undefined && !request.hasParts && mayRepeat(request)) {
+      repeat(state, request);
+      continue;
+    }
+    request.isOver = true;
+    if (request.client === undefined) continue;
+    state.counters.requestsLost += 1;
+    service.totals.lost += 1;
+    sayFailed(state, request, serviceError(service, "WORKER_LOST"));
+    detach(state, request);
+  }
+  pump(state, service);
+}
+
+/** Puts a request back in front of its client's others, and its client in front. */
+function repeat(state: State, request: Request): void {
+  const { service } = request;
+  state.counters.retries += 1;
+  service.totals.retries += 1;
+  request.stream = undefined;
+  const turn = turnOf(request);
+  turn.waiting.prepend(request);
+  service.turns.remove(turn);
+  service.turns.prepend(turn);
+  wait(state, request);
+}

@@ -1,0 +1,145 @@
+// What the broker says: to workers, to clients, and of refusals to whoever reads the log.
+// It must not know when to say it.
+import {
+  encodeToClient,
+  encodeToWorker,
+  type Frames,
+  type Head,
+  plant,
+  sizeOf,
+  type ToWorker,
+} from "../mdp/mdp.ts";
+import type { Code } from "../util/catalogue.ts";
+import { type Detail, wireErrorOf } from "../util/errors.ts";
+import type { Refusal } from "./answers.ts";
+import type { Client, Peer, RefusalNote, Request, Service, State, Worker } from "./state.ts";
+
+/** One note per peer and reason in this time, and so many remembered. */
+const noteMs = 60_000;
+const notesMax = 1024;
+
+/** Sends to a worker and notes that it heard from us. */
+export function tell(state: State, worker: Worker, message: ToWorker): void {
+  const frames = encodeToWorker(worker.peer.dialect, message);
+  if (frames === undefined) return;
+  worker.saidMs = state.nowMs;
+  state.effects.push({ kind: "send", peer: worker.peer.name, frames });
+}
+
+/** What goes with every message to the worker about a request. */
+export function headOf(state: State, request: Request): Head {
+  const { id, trace, dueMs, flags } = request;
+  const remainingMs =
+    dueMs === Number.POSITIVE_INFINITY
+      ? plant.noDeadline
+      : Math.min(plant.noDeadline, Math.max(0, Math.floor(dueMs - state.nowMs)));
+  return { id, remainingMs, trace, flags };
+}
+
+/** Sends a part or the last reply to the client, in its dialect. */
+export function reply(
+  state: State,
+  request: Request,
+  message: { readonly kind: "partial" | "final"; readonly body: Frames },
+): void {
+  const { client, service, key, trace, flags } = request;
+  if (client === undefined) return;
+  const { kind, body } = message;
+  const head: Head = { id: key, remainingMs: 0, trace, flags };
+  const frames = encodeToClient(client.peer.dialect, { kind, service: service.name, head, body });
+  if (frames === undefined) return;
+  const size = sizeOf(body);
+  state.counters.bytesOut += size;
+  if (client.isSlow) {
+    client.slowMessages += 1;
+    client.slowBytes += size;
+  }
+  state.effects.push({ kind: "send", peer: client.peer.name, frames });
+}
+
+/** Tells a client what went wrong, where its dialect has words for it. */
+export function sayError(
+  state: State,
+  client: Client,
+  about: { readonly service: string; readonly head: Head; readonly error: Uint8Array },
+): void {
+  const { dialect, name } = client.peer;
+  const { service, head, error } = about;
+  const frames = encodeToClient(dialect, { kind: "error", service, head, error });
+  if (frames !== undefined) state.effects.push({ kind: "send", peer: name, frames });
+}
+
+/** Tells the client of a request what became of it. */
+export function sayFailed(state: State, request: Request, error: Uint8Array): void {
+  const { client, service, key, trace, flags } = request;
+  if (client === undefined) return;
+  const head: Head = { id: key, remainingMs: 0, trace, flags };
+  sayError(state, client, { service: service.name, head, error });
+}
+
+/** DISCONNECT in the dialect of a peer. */
+export function sendAway(state: State, peer: Peer): void {
+  const frames = encodeToWorker(peer.dialect, { kind: "disconnect" });
+  if (frames !== undefined) state.effects.push({ kind: "send", peer: peer.name, frames });
+}
+
+/** An error as bytes. */
+export function errorOf(code: Code, detail: Detail): Uint8Array {
+  return Buffer.from(JSON.stringify(wireErrorOf(code, detail)));
+}
+
+/** An error about a service; made once. */
+export function serviceError(service: Service, code: Code): Uint8Array {
+  let error = service.errors.get(code);
+  if (error === undefined) {
+    const { name, policy } = service;
+    const detail = { service: name };
+    error = errorOf(code, code === "QUEUE_FULL" ? { ...detail, max: policy.queueMax } : detail);
+    service.errors.set(code, error);
+  }
+  return error;
+}
+
+/** An error about a limit; made once. */
+export function limitError(state: State, limit: string, max: number): Uint8Array {
+  let error = state.errors.get(limit);
+  if (error === undefined) {
+    error = errorOf("LIMIT_REACHED", { limit, max });
+    state.errors.set(limit, error);
+  }
+  return error;
+}
+
+/** Counts a refusal, and tells the log of it once per peer and minute. */
+export function countRefusal(
+  state: State,
+  peer: { readonly name: string; readonly principal: string },
+  about: RefusalNote,
+): void {
+  state.refused[about.reason] += 1;
+  if (isNoted(state, `${about.reason} ${peer.name}`)) return;
+  state.effects.push({ kind: "note", principal: peer.principal, about });
+}
+
+/** Counts a refusal of a known peer. */
+export function countRefused(state: State, peer: Peer, reason: Refusal, service?: string): void {
+  const { name, dialect, share } = peer;
+  countRefusal(state, { name, principal: share.principal }, { reason, dialect, service });
+}
+
+/**
+ * Whether this was noted in the last minute, or too much else was; if not, it is from here on.
+ */
+export function isNoted(state: Pick<State, "noted" | "nowMs">, key: string): boolean {
+  const { noted, nowMs } = state;
+  const lastMs = noted.get(key);
+  if (lastMs !== undefined && nowMs - lastMs < noteMs) return true;
+  noted.delete(key);
+  if (noted.size >= notesMax) {
+    const [oldest] = noted;
+    if (oldest !== undefined && nowMs - oldest[1] < noteMs) return true;
+    noted.delete(oldest?.[0] ?? key);
+  }
+  noted.set(key, nowMs);
+  return false;
+}

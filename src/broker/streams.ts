@@ -1,0 +1,182 @@
+// Replies in parts: passed on or joined, and paced so that a slow reader slows its own stream alone.
+// It must not know sockets, clocks, or what parts mean.
+import { abilities, type Frames, plant, sizeOf } from "../mdp/mdp.ts";
+import { holdWorker, letGo } from "./pauses.ts";
+import { letBodyGo, own, stop } from "./requests.ts";
+import { bytesRefusal, holdBytes } from "./room.ts";
+import { headOf, limitError, reply, sayFailed, tell } from "./speech.ts";
+import {
+  type Client,
+  type Request,
+  type State,
+  type Stream,
+  sendBytesMax,
+  sendQueueMax,
+} from "./state.ts";
+
+const window = plant.creditAtStart;
+/** Parts beyond a client's credit that are passed on where a worker cannot be paused. */
+const excessMax = 4 * window;
+/** Most credit a client may have outstanding. */
+const creditMax = 2 ** 31;
+/** What a frame that is kept to be joined counts beside its bytes. */
+const frameBytes = 64;
+
+/** Passes a part on, if anybody wants it. */
+export function passPart(state: State, request: Request, body: Frames): void {
+  const { client, service, flags } = request;
+  if (client === undefined || (flags & plant.flag.partials) === 0) return;
+  request.stream ??= newStream();
+  const { stream } = request;
+  state.counters.partials += 1;
+  service.totals.partials += 1;
+  if (abilities[client.peer.dialect].partials) {
+    if (!request.hasParts) {
+      request.hasParts = true;
+      letBodyGo(state, request);
+    }
+    reply(state, request, { kind: "partial", body });
+    stream.credit -= 1;
+    stream.bytes += sizeOf(body);
+  } else if (!join(state, request, stream, body)) {
+    cut(state, request, state.settings.messageBytesMax);
+    return;
+  }
+  pace(state, request, stream);
+}
+
+function newStream(): Stream {
+  return { credit: window, owed: 0, bytes: 0, isHolding: false, joined: undefined, joinedBytes: 0 };
+}
+
+/** Keeps a part to be joined into the last reply; false where there is no room. */
+function join(state: State, request: Request, stream: Stream, body: Frames): boolean {
+  const { client } = request;
+  const size = sizeOf(body) + frameBytes * body.length;
+  if (client === undefined || bytesRefusal(state, client, size) !== undefined) return false;
+  stream.joined ??= [];
+  for (const frame of body) stream.joined.push(own(frame));
+  stream.joinedBytes += size;
+  stream.bytes += size;
+  holdBytes(state, request, size);
+  return true;
+}
+
+/** The last reply with the parts before it; nothing where it is too large. */
+export function joinedBody(state: State, request: Request, body: Frames): Frames | undefined {
+  const { stream } = request;
+  if (stream?.joined === undefined) return body;
+  const size = stream.joinedBytes + sizeOf(body);
+  if (size > state.settings.messageBytesMax) return undefined;
+  return [...stream.joined, ...body];
+}
+
+/** Whether the client says how many parts it takes. */
+function grants({ client, flags }: Request): boolean {
+  if (client === undefined || (flags & plant.flag.credit) === 0) return false;
+  return abilities[client.peer.dialect].credit;
+}
+
+/** Whether the worker sends no more than it is granted. */
+function isPaced({ worker }: Request): boolean {
+  return worker !== undefined && abilities[worker.peer.dialect].credit;
+}
+
+function pace(state: State, request: Request, stream: Stream): void {
+  const { client, worker } = request;
+  if (client === undefined || worker === undefined) return;
+  if (isPaced(request) && !grants(request)) {
+    stream.owed += 1;
+    grantOwed(state, request, stream);
+  }
+  if (mustHold(request, client, stream)) holdWorker(state, request, stream);
+  if (!stream.isHolding) return;
+  const isOverdrawn = !worker.canPause && grants(request) && stream.credit < -excessMax;
+  if (isOverdrawn) cut(state, request, excessMax);
+  else if (client.isSlow && overflows(state, client)) cut(state, request, sendQueueMax);
+}
+
+/** Grants for a client that cannot, in halves of what a stream starts with, while it reads. */
+function grantOwed(state: State, request: Request, stream: Stream): void {
+  const { client, worker, service } = request;
+  if (worker === undefined || client?.isSlow !== false) return;
+  if (stream.owed < window / 2 && stream.bytes < plant.creditBytes / 2) return;
+  const credit = stream.owed;
+  stream.owed = 0;
+  stream.bytes = 0;
+  tell(state, worker, {
+    kind: "credit",
+    service: service.name,
+    head: headOf(state, request),
+    credit,
+  });
+}
+
+/** Whether no more parts should come for now. */
+function mustHold(request: Request, client: Client, stream: Stream): boolean {
+  const isOurs = isPaced(request);
+  if (client.isSlow && (!isOurs || isHalfFull(client))) return true;
+  if (!grants(request)) return false;
+  return isOurs ? stream.credit < 0 : stream.credit < 1 || stream.bytes >= plant.creditBytes;
+}
+
+/** Whether so much was sent to a slow client that even granted parts must wait. */
+function isHalfFull({ slowMessages, slowBytes }: Client): boolean {
+  return slowMessages > sendQueueMax / 8 || slowBytes > sendBytesMax / 8;
+}
+
+/** Whether the next message for a slow client may find no room. */
+function overflows({ settings }: State, { slowMessages, slowBytes }: Client): boolean {
+  const roomBytes = Math.max(sendBytesMax / 8, sendBytesMax / 2 - settings.messageBytesMax);
+  return slowMessages > (3 * sendQueueMax) / 8 || slowBytes > roomBytes;
+}
+
+/** Ends a stream nobody reads: the client hears why, the worker is told to stop. */
+export function cut(state: State, request: Request, max: number): void {
+  state.counters.streamsCut += 1;
+  sayFailed(state, request, limitError(state, "parts of a stream that are not read", max));
+  stop(state, request);
+}
+
+/** The client takes more parts. */
+export function credit(state: State, request: Request, more: number): void {
+  const { client, worker, service } = request;
+  if (client === undefined || !grants(request)) return;
+  request.stream ??= newStream();
+  const { stream } = request;
+  stream.credit = Math.min(creditMax, stream.credit + more);
+  stream.bytes = 0;
+  if (worker === undefined) return;
+  tell(state, worker, {
+    kind: "credit",
+    service: service.name,
+    head: headOf(state, request),
+    credit: more,
+  });
+  if (stream.isHolding && !mustHold(request, client, stream)) letGo(state, request);
+}
+
+/** Much waits to be sent to a client. */
+export function slowDown(client: Client): void {
+  client.isSlow = true;
+  client.slowBytes = 0;
+  client.slowMessages = 0;
+}
+
+/** Little waits for a client any more: its streams go on. */
+export function speedUp(state: State, client: Client): void {
+  client.isSlow = false;
+  for (const request of client.open) {
+    const { stream } = request;
+    if (stream === undefined) continue;
+    if (isPaced(request) && !grants(request)) grantOwed(state, request, stream);
+    if (stream.isHolding && !mustHold(request, client, stream)) letGo(state, request);
+  }
+}
+
+/** Ends the streams for which a worker was held too long. */
+export function cutHeld(state: State, held: readonly Request[]): void {
+  for (const request of [...held]) {
+    if (request.stream?.isHolding === true) cut(state, request, window);
+  }
+}
