@@ -203,8 +203,9 @@ export function putWord(frame: Uint8Array, at: number, value: number): void {
 
 /** Writes an id below 2^53 as 8 bytes. */
 export function putId(frame: Uint8Array, id: number): void {
-  putWord(frame, 0, Math.floor(id / 4_294_967_296));
-  putWord(frame, 4, id % 4_294_967_296);
+  const low = id >>> 0; // the remainder, without a division of floating-point numbers
+  putWord(frame, 0, (id - low) / 4_294_967_296);
+  putWord(frame, 4, low);
 }
 
 /** The id in the first 8 bytes; -1 when it is 2^53 or more. */
