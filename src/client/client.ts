@@ -101,28 +101,30 @@ export async function startClient(deps: ClientDeps, config: ClientConfig): Promi
   const link = openLink({ ...deps, transport: deps.transport ?? transport }, settings);
   const bounds = { partsMax: streamPartsMax, bytesMax: 4 * settings.messageBytesMax };
 
-  const { deadlineMs } = settings;
-
   return {
     request(service, body, options = noOptions) {
       return new Promise((resolve, reject) => {
-        const about = { service, body, options, deadlineMs };
+        const deadlineMs = options.deadlineMs ?? settings.deadlineMs;
+        const about = { service, body, deadlineMs, options };
         link.ask(new Single(link, about, { read: asItIs, resolve, reject }));
       });
     },
     call(service, operation, args, options = noOptions) {
       return new Promise((resolve, reject) => {
-        const about = { service, body: encodeCall(operation, args), options, deadlineMs };
+        const deadlineMs = options.deadlineMs ?? settings.deadlineMs;
+        const about = { service, body: encodeCall(operation, args), deadlineMs, options };
         link.ask(new Single(link, about, { read: decodeReply, resolve, reject }));
       });
     },
     stream(service, operation, args, options = noOptions) {
       const body = encodeCall(operation, args);
-      const about = { service, body, options, deadlineMs: settings.streamDeadlineMs };
+      const deadlineMs = options.deadlineMs ?? settings.streamDeadlineMs;
+      const about = { service, body, deadlineMs, options };
       return new PartStream(link, about, { read: decodeReply, bounds });
     },
     streamRaw(service, body, options = noOptions) {
-      const about = { service, body, options, deadlineMs: settings.streamDeadlineMs };
+      const deadlineMs = options.deadlineMs ?? settings.streamDeadlineMs;
+      const about = { service, body, deadlineMs, options };
       return new PartStream(link, about, { read: asItIs, bounds });
     },
     ended: link.ended,

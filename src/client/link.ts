@@ -98,12 +98,12 @@ class BrokerLink implements Link {
     question.id = this.#nextId;
     this.#nextId = this.#nextId >= 2 ** 48 ? 1 : this.#nextId + 1;
     question.standing = "waiting";
-    question.dueMs = nowMs + question.deadlineMs;
-    question.unsentDueMs = nowMs + Math.min(question.deadlineMs, this.#settings.connectMs);
+    const { deadlineMs, options } = question.about;
+    question.dueMs = nowMs + deadlineMs;
     this.#pending.set(question.id, question);
-    question.signal?.addEventListener("abort", question, { once: true });
+    options.signal?.addEventListener("abort", question, { once: true });
     if (this.#dealer.isUp) this.#send(question, nowMs);
-    this.#deadlines.watch(Math.min(dueOf(question), this.#nextLookMs));
+    this.#deadlines.watch(Math.min(this.#dueOf(question), this.#nextLookMs));
   }
 
   abandon(question: Question, error: PlantError | undefined): void {
@@ -130,8 +130,8 @@ class BrokerLink implements Link {
 
   #refusalOf(question: Question): PlantError | undefined {
     const { requestsMax, messageBytesMax, framesMax } = this.#settings;
-    const { body } = question;
-    if (this.#isClosed || question.signal?.aborted === true) return new PlantError("CANCELLED");
+    const { service, body, deadlineMs, options } = question.about;
+    if (this.#isClosed || options.signal?.aborted === true) return new PlantError("CANCELLED");
     if (this.#pending.size >= requestsMax) {
       return new PlantError("LIMIT_REACHED", { limit: "requests in flight", max: requestsMax });
     }
@@ -142,13 +142,13 @@ class BrokerLink implements Link {
     if (size > messageBytesMax) {
       return new PlantError("MESSAGE_TOO_LARGE", { size, max: messageBytesMax });
     }
-    if (!this.#isName(question.service) || body.length === 0) {
+    if (!this.#isName(service) || body.length === 0) {
       return new PlantError("REQUEST_MALFORMED", { reason: "no service or no body" });
     }
-    if (!(question.deadlineMs > 0)) {
+    if (!(deadlineMs > 0)) {
       return new PlantError("REQUEST_MALFORMED", { reason: "a deadline is more than 0 ms" });
     }
-    if (question.trace !== undefined && !this.#traces.isOne(question.trace)) {
+    if (options.trace !== undefined && !this.#traces.isOne(options.trace)) {
       return new PlantError("REQUEST_MALFORMED", { reason: "a trace has 32 hexadecimal digits" });
     }
     return undefined;
@@ -229,7 +229,8 @@ class BrokerLink implements Link {
 
   #send(question: Question, nowMs: number): void {
     question.standing = "sent";
-    const { service, body, deadlineMs, id, flags } = question;
+    const { id, flags, about } = question;
+    const { service, body, deadlineMs } = about;
     const marginMs = Math.min(deadlineMs / 5, marginMaxMs);
     const leftMs = Math.max(1, Math.floor(question.dueMs - nowMs - marginMs));
     const remainingMs = Math.min(plant.noDeadline - 1, leftMs);
@@ -240,9 +241,9 @@ class BrokerLink implements Link {
   }
 
   #about(question: Question): { service: string; head: plant.Head } {
-    const { service, id, flags } = question;
+    const { id, flags, about } = question;
     const trace = this.#traces.bytesOf(question);
-    return { service, head: { id, remainingMs: plant.noDeadline, trace, flags } };
+    return { service: about.service, head: { id, remainingMs: plant.noDeadline, trace, flags } };
   }
 
   /** Says what must not get lost: it waits for room where there is none. */
@@ -269,15 +270,21 @@ class BrokerLink implements Link {
   #finish(question: Question, error: PlantError | undefined): void {
     question.standing = "over";
     this.#pending.delete(question.id);
-    question.signal?.removeEventListener("abort", question);
+    question.about.options.signal?.removeEventListener("abort", question);
     if (error !== undefined) question.onError(this.#traces.withTrace(error, question));
+  }
+
+  /** What was not sent fails as unreachable, maybe before its deadline. */
+  #dueOf({ standing, dueMs, about }: Question): number {
+    if (standing === "sent") return dueMs;
+    return dueMs - Math.max(0, about.deadlineMs - this.#settings.connectMs);
   }
 
   /** Ends what is due, looks after a silent broker, and names the next time to look. */
   #expire(nowMs: number): number {
     let nextMs = Number.POSITIVE_INFINITY;
     for (const question of this.#pending.values()) {
-      const dueMs = dueOf(question);
+      const dueMs = this.#dueOf(question);
       if (dueMs > nowMs) {
         nextMs = Math.min(nextMs, dueMs);
         continue;
@@ -285,7 +292,7 @@ class BrokerLink implements Link {
       const { endpoint } = this.#settings;
       const error =
         question.standing === "sent"
-          ? new PlantError("TIME_RAN_OUT", { waitedMs: question.deadlineMs })
+          ? new PlantError("TIME_RAN_OUT", { waitedMs: question.about.deadlineMs })
           : new PlantError("BROKER_UNREACHABLE", { endpoint });
       this.abandon(question, error);
     }
@@ -318,10 +325,6 @@ class BrokerLink implements Link {
     if (this.#silentLooks === looksPerLiveness) this.#nextLookMs = nowMs + secondLookMs;
     if (this.#silentLooks > looksPerLiveness) this.#dealer.lose("it is silent");
   }
-}
-
-function dueOf(question: Question): number {
-  return question.standing === "sent" ? question.dueMs : question.unsentDueMs;
 }
 
 function readError(frame: Uint8Array): PlantError {

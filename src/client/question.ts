@@ -28,28 +28,17 @@ type Standing = "new" | "waiting" | "sent" | "over";
 /** A request; exactly one of `onFinal` and `onError` is called, once. */
 export abstract class Question {
   readonly link: Asking;
-  readonly service: string;
-  readonly body: Frames;
-  readonly deadlineMs: number;
-  readonly signal: AbortSignal | undefined;
-  /** Trace the caller chose; the link makes one from the id when there is none. */
-  readonly trace: string | undefined;
+  readonly about: QuestionAbout;
   readonly flags: number;
   /** Set by the link. */
   id = 0;
   standing: Standing = "new";
+  /** Monotonic time. */
   dueMs = 0;
-  /** When it fails as unreachable unless it was sent. */
-  unsentDueMs = 0;
 
   constructor(link: Asking, about: QuestionAbout, flags: number) {
-    const { options } = about;
     this.link = link;
-    this.service = about.service;
-    this.body = about.body;
-    this.deadlineMs = options.deadlineMs ?? about.deadlineMs;
-    this.signal = options.signal;
-    this.trace = options.trace;
+    this.about = about;
     this.flags = flags;
   }
 
@@ -66,22 +55,18 @@ export abstract class Question {
 export interface QuestionAbout {
   readonly service: string;
   readonly body: Frames;
-  readonly options: CallOptions;
-  /** Where the options name none. */
   readonly deadlineMs: number;
+  /** The deadline in it is in `deadlineMs`. */
+  readonly options: CallOptions;
 }
 
 /** A request with one answer; parts are passed over. */
 export class Single<T> extends Question {
-  readonly #read: (body: Frames) => T;
-  readonly #resolve: (value: T) => void;
-  readonly #reject: (error: unknown) => void;
+  readonly #to: Settling<T>;
 
   constructor(link: Asking, about: QuestionAbout, to: Settling<T>) {
     super(link, about, 0);
-    this.#read = to.read;
-    this.#resolve = to.resolve;
-    this.#reject = to.reject;
+    this.#to = to;
   }
 
   onPartial(): void {}
@@ -89,16 +74,16 @@ export class Single<T> extends Question {
   onFinal(body: Frames): void {
     let value: T;
     try {
-      value = this.#read(body);
+      value = this.#to.read(body);
     } catch (error) {
-      this.#reject(error);
+      this.#to.reject(error);
       return;
     }
-    this.#resolve(value);
+    this.#to.resolve(value);
   }
 
   onError(error: PlantError): void {
-    this.#reject(error);
+    this.#to.reject(error);
   }
 }
 

@@ -5,9 +5,9 @@ import type { Random } from "../util/random.ts";
 
 /** What a trace is made from. */
 interface Traced {
-  /** The caller's own, 32 hexadecimal digits. */
-  readonly trace: string | undefined;
   readonly id: number;
+  /** In the options, the caller's own: 32 hexadecimal digits. */
+  readonly about: { readonly options: { readonly trace?: string } };
 }
 
 export interface Traces {
@@ -24,7 +24,8 @@ export function openTraces(random: Random): Traces {
   own.set(random.bytes(8));
   const start = own.toString("hex", 0, 8);
 
-  function bytesOf({ trace, id }: Traced): Uint8Array {
+  function bytesOf({ id, about }: Traced): Uint8Array {
+    const { trace } = about.options;
     if (trace !== undefined) return Buffer.from(trace, "hex");
     own.writeUInt32BE(Math.floor(id / 2 ** 32), 8);
     own.writeUInt32BE(id >>> 0, 12);
@@ -34,7 +35,8 @@ export function openTraces(random: Random): Traces {
   return {
     isOne: (text) => /^[0-9a-f]{32}$/i.test(text),
     bytesOf,
-    withTrace(error, { trace, id }) {
+    withTrace(error, { id, about }) {
+      const { trace } = about.options;
       const facts = { ...error.detail, trace: trace ?? start + id.toString(16).padStart(16, "0") };
       const { cause } = error;
       return new PlantError(error.code, facts, cause === undefined ? undefined : { cause });

@@ -117,12 +117,12 @@ export function decodeToClient(frames: Frames): ToClient {
     case clientCommands.final: {
       const kind = command === clientCommands.partial ? "partial" : "final";
       const service = serviceOf(frames[2]);
-      return { kind, service, head: decodeHead(frames[3]), body: bodyOf(frames, 4) };
+      return { kind, service, head: headAsItCame(frames[3]), body: bodyOf(frames, 4) };
     }
     case clientCommands.error: {
       endsAt(frames, 5);
       const service = serviceOf(frames[2]);
-      return { kind: "error", service, head: decodeHead(frames[3]), error: errorOf(frames[4]) };
+      return { kind: "error", service, head: headAsItCame(frames[3]), error: errorOf(frames[4]) };
     }
     default:
       return malformed("command");
@@ -210,15 +210,15 @@ export function decodeToWorker(frames: Frames): ToWorker {
   switch (commandOf(frames[1])) {
     case workerCommands.request: {
       const service = serviceOf(frames[2]);
-      return { kind: "request", service, head: decodeHead(frames[3]), body: bodyOf(frames, 4) };
+      return { kind: "request", service, head: headAsItCame(frames[3]), body: bodyOf(frames, 4) };
     }
     case workerCommands.cancel:
       endsAt(frames, 4);
-      return { kind: "cancel", service: serviceOf(frames[2]), head: decodeHead(frames[3]) };
+      return { kind: "cancel", service: serviceOf(frames[2]), head: headAsItCame(frames[3]) };
     case workerCommands.credit: {
       endsAt(frames, 5);
       const service = serviceOf(frames[2]);
-      const head = decodeHead(frames[3]);
+      const head = headAsItCame(frames[3]);
       return { kind: "credit", service, head, credit: countOf(frames[4], "credit") };
     }
     case workerCommands.heartbeat:
@@ -241,6 +241,7 @@ function startOf(
 }
 
 function encodeHead(head: Head): Uint8Array {
+  if (head instanceof HeadAsItCame) return head.frame;
   const frame = Buffer.allocUnsafe(headBytes);
   putId(frame, head.id);
   putWord(frame, 8, head.remainingMs);
@@ -254,6 +255,29 @@ function headId(frame: Uint8Array | undefined): number {
   if (frame?.length !== headBytes) return malformed("head");
   const id = idAt(frame);
   return id < 0 ? malformed("head") : id;
+}
+
+/** A head on its receiver's side: its trace is seldom looked at, and replies carry it back whole. */
+class HeadAsItCame implements Head {
+  readonly id: number;
+  readonly remainingMs: number;
+  readonly flags: number;
+  readonly frame: Uint8Array;
+
+  constructor(frame: Uint8Array) {
+    this.id = headId(frame);
+    this.remainingMs = wordAt(frame, 8);
+    this.flags = frame[28] ?? 0;
+    this.frame = frame;
+  }
+
+  get trace(): Uint8Array {
+    return this.frame.subarray(12, 28);
+  }
+}
+
+function headAsItCame(frame: Uint8Array | undefined): Head {
+  return frame === undefined ? malformed("head") : new HeadAsItCame(frame);
 }
 
 function decodeHead(frame: Uint8Array | undefined): Head {

@@ -43,11 +43,15 @@ function revive(key: string, value: unknown): unknown {
 /** What the peer means, with bytes for texts. */
 export const messageOf = (row: Row) => revive("", row.message) as Values;
 
-/** Bytes compare as plain arrays, whatever class holds them. */
+/** Bytes compare as plain arrays, and heads by what they say, whatever class holds them. */
 export function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return [...value];
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null) return value;
+  if ("remainingMs" in value) {
+    const { id, remainingMs, trace, flags } = value as plant.Head;
+    return { id, remainingMs, trace: plain(trace), flags };
+  }
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, plain(one)]));
 }
 

@@ -127,6 +127,7 @@ export async function rawRouter() {
     lines,
     requests,
     answers,
+    errors: () => answers.flatMap((one) => (one.kind === "error" ? [`${one.error}`] : [])),
     say: (message: plant.ToClient) => router.send(last, plant.encodeToClient(message)),
     order: (message: plant.ToWorker) => router.send(last, plant.encodeToWorker(message)),
   };

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startClient } from "../../../src/client/client.ts";
 import { type Frames, plant } from "../../../src/mdp/mdp.ts";
+import type { Code } from "../../../src/util/catalogue.ts";
 import { hasCode } from "../../../src/util/errors.ts";
 import { openLog } from "../../../src/util/log.ts";
 import { seededRandom } from "../../../src/util/random.ts";
@@ -281,4 +282,26 @@ test("a client that was idle for long gives its broker as much time as any", asy
   );
   await it.clock.advance(400);
   await assert.rejects(asked, failsWith("BROKER_LOST"));
+});
+
+test("what the client itself must refuse never reaches a broker", async () => {
+  const it = await rawRouter();
+  const limits = { framesMax: 2, messageBytesMax: 1000 };
+  await using client = await startClient(it.deps, { endpoint, ...limits });
+  await it.clock.advance(0);
+  const frame = Buffer.alloc(500);
+  const rows: [Frames, Code][] = [
+    [[], "REQUEST_MALFORMED"],
+    [[frame, frame, Buffer.alloc(0)], "LIMIT_REACHED"],
+    [[frame, Buffer.alloc(501)], "MESSAGE_TOO_LARGE"],
+  ];
+  for (const [body, code] of rows) {
+    await assert.rejects(client.request("s", body), failsWith(code));
+    await assert.rejects(client.streamRaw("s", body).next(), failsWith(code));
+  }
+  await it.clock.advance(0);
+  assert.deepEqual(it.requests, []);
+  client.request("s", [frame, frame]).catch(() => {});
+  await it.clock.advance(0);
+  assert.equal(it.requests.length, 1);
 });

@@ -323,3 +323,25 @@ test("credit that finds the queue full goes out once there is room", async () =>
   assert.equal(sent.parts, 2 * plant.creditAtStart);
   await stream.return([]);
 });
+
+test("what was read counts no more against what may wait", async () => {
+  const it = await rawRouter();
+  await using client = await startClient(it.deps, { endpoint, messageBytesMax: 5000 });
+  const stream = client.streamRaw("s", [Buffer.of(1)]);
+  let part = stream.next();
+  await it.clock.advance(0);
+  const about = it.requests[0];
+  assert.ok(about?.kind === "request");
+  for (let round = 0; round < 10; round += 1) {
+    for (let at = 0; at < 4; at += 1) {
+      it.say({ ...about, kind: "partial", body: [Buffer.alloc(4096)] });
+    }
+    await it.clock.advance(0);
+    for (let at = 0; at < 4; at += 1) {
+      assert.equal((await part).done, false);
+      part = stream.next();
+    }
+  }
+  it.say({ ...about, kind: "final", body: [Buffer.of(0)] });
+  assert.equal((await part).done, true);
+});

@@ -210,7 +210,7 @@ test("bodies that name no operation go to whoever takes the others", async () =>
   const it = await rawRouter();
   const log = it.deps.log;
   const others: RawOperation = () => bytes("other");
-  const table = { add: () => 3, health: () => "mine" };
+  const table = { add: () => 3, health: () => "mine", "a-long-one": () => "x".repeat(1000) };
   const [open, closed] = [byOperation(log, table, others), byOperation(log, table)];
   const asked = (...body: string[]) =>
     ({ service: "s", trace: "0", replyBytesMax: 1000, body: bytes(...body) }) as never;
@@ -219,6 +219,7 @@ test("bodies that name no operation go to whoever takes the others", async () =>
     [["add"], '{"success":true,"data":3}', '{"success":true,"data":3}'],
     [["health", "{}"], '{"success":true,"data":"mine"}', '{"success":true,"data":"mine"}'],
     [["add", "no JSON"], "REQUEST_MALFORMED", "REQUEST_MALFORMED"],
+    [["a-long-one"], "MESSAGE_TOO_LARGE", "MESSAGE_TOO_LARGE"],
     [["addx", "{}"], "other", "OPERATION_UNKNOWN"],
     [["ad", "{}"], "other", "OPERATION_UNKNOWN"],
     [["toString", "{}"], "other", "OPERATION_UNKNOWN"],
