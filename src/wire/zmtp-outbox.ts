@@ -45,6 +45,8 @@ export class Outbox {
   /** Slabs with no room left among the pieces. */
   #full: Buffer[] | undefined;
   #taken: Buffer[] | undefined;
+  /** A small slab was too small the last time: one large piece is written faster than two. */
+  #isBulky = false;
 
   /** Adds a message as whole frames. */
   put(frames: Frames, size: number): void {
@@ -92,7 +94,7 @@ export class Outbox {
       this.#full ??= [];
       this.#full.push(this.#slab);
     }
-    this.#slab = takeSlab(this.#full !== undefined || size > slabBytes.small);
+    this.#slab = takeSlab(this.#isBulky || this.#full !== undefined || size > slabBytes.small);
     this.#from = 0;
     this.#used = 0;
     return this.#slab;
@@ -110,6 +112,7 @@ export class Outbox {
     const slab = this.#slab;
     const pieces = this.#pieces;
     const full = this.#full ?? [];
+    this.#isBulky = full.length > 0 || (this.#isBulky && this.#used > slabBytes.small);
     if (slab !== undefined) full.push(slab);
     this.#taken = full;
     this.fresh = 0;

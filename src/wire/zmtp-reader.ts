@@ -167,7 +167,18 @@ export class FrameReader {
     if (refusal !== undefined) return refusal;
     this.#flags = flags;
     this.#at = end;
-    return this.#view(at + shortHeadBytes, end);
+    return this.#known(at + shortHeadBytes, end) ?? this.#view(at + shortHeadBytes, end);
+  }
+
+  /** The frame of an earlier message in this place, if these bytes are the same: no view is made. */
+  #known(from: number, to: number): Buffer | undefined {
+    const known = this.#seen?.[this.#frames.length];
+    if (known === undefined || known.length !== to - from) return undefined;
+    const chunk = this.#chunk;
+    for (let at = 0; at < known.length; at += 1) {
+      if (known[at] !== chunk[from + at]) return undefined;
+    }
+    return known;
   }
 
   /** As above, for a head that is cut or long, a body that is cut, and a command. */
@@ -248,7 +259,7 @@ export class FrameReader {
     this.#seen ??= [];
     const seen = this.#seen[place];
     if (seen !== undefined) {
-      if (isSame(seen, frame)) return seen;
+      if (seen === frame || isSame(seen, frame)) return seen;
       this.#misses += 1;
       if (this.#misses < missesMax) return frame;
     }
