@@ -32,11 +32,14 @@ export interface Stamp {
 /** setTimeout fires at once above this many milliseconds. */
 const timerMaxMs = 2 ** 31 - 1;
 
+/** From the process's own count of milliseconds to CLOCK_MONOTONIC; both run alike. */
+const sinceBootMs = -performance.now() + Number(process.hrtime.bigint()) / 1e6;
+
 /** The clock of the machine. */
 // biome-ignore-start lint/style/noRestrictedGlobals: this file is the clock
 export const systemClock: Clock = {
   wallMs: () => Date.now(),
-  monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
+  monotonicMs: () => sinceBootMs + performance.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted) {

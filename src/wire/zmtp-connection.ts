@@ -21,7 +21,7 @@ import {
 } from "./zmtp-codec.ts";
 import type { Outbox } from "./zmtp-outbox.ts";
 import { FrameReader, type FrameSink } from "./zmtp-reader.ts";
-import { type Turning, type Turns, turnMax } from "./zmtp-turns.ts";
+import { type Turning, type Turns, turnBudget } from "./zmtp-turns.ts";
 
 /** The socket a connection belongs to. */
 export interface ConnectionHost {
@@ -80,7 +80,6 @@ export class Connection implements FrameSink, Turning {
   #isPingable = false;
   #held = 0;
   #turn = -1;
-  #turnBytes = 0;
   #isBacklogged = false;
   #isPaused = false;
   #hasEnded = false;
@@ -277,16 +276,9 @@ export class Connection implements FrameSink, Turning {
     const { count } = this.#host.turns;
     if (this.#turn !== count) {
       this.#turn = count;
-      this.#turnBytes = 0;
+      this.reader.spent = 0;
     }
-    if (this.#turnBytes >= turnMax.bytes) {
-      this.#addBacklog();
-      return;
-    }
-    const left = turnMax.bytes - this.#turnBytes;
-    const before = this.reader.left;
-    const stop = this.reader.read(turnMax.messages, left);
-    this.#turnBytes += before - this.reader.left;
+    const stop = this.reader.read(turnBudget);
     if (this.reader.held !== this.#held) {
       const change = this.reader.held - this.#held;
       this.#held += change;

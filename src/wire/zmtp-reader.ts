@@ -16,6 +16,7 @@ export type ReadStop = "dry" | "more" | WireRefusal;
 
 /** Longest body of a command. */
 const commandBytesMax = 8192;
+const messageCost = 4;
 /** Leading frames of a message that are compared with those of earlier ones. */
 const seenMax = 3;
 /** After so many misses the frame of that place is remembered anew. */
@@ -84,6 +85,8 @@ export class FrameReader {
   readonly #sink: FrameSink;
   /** Before READY only commands may come. */
   mayTakeMessages = false;
+  /** What reading has cost since it was last set to 0. */
+  spent = 0;
   /** Bytes kept of what is not complete. */
   held = 0;
   #chunk: Buffer = empty;
@@ -119,28 +122,27 @@ export class FrameReader {
   }
 
   /**
-   * Reads what was pushed: at most so many messages, commands counted in, and about so many bytes.
+   * Reads what was pushed, until `spent` reaches the budget: a message or command costs 4, a frame
+   * 1, and a KiB 1.
    * @returns "dry", "more", or the refusal after which nothing may be read any more.
    */
-  read(messagesMax: number, bytesMax: number): ReadStop {
-    const until = this.#at + bytesMax;
-    let left = messagesMax;
+  read(budget: number): ReadStop {
     while (this.#at < this.#chunk.length) {
-      if (left <= 0 || this.#at >= until) return "more";
+      if (this.spent >= budget) return "more";
       const frame = this.#gathering === undefined ? this.#next() : this.#goOn();
       if (frame === undefined) break;
       if (typeof frame === "string") return frame;
       if ((this.#flags & flag.command) !== 0) {
-        left -= 1;
+        this.spent += messageCost;
         const answer = this.#sink.takeCommand(frame);
         if (answer === false) return this.#rest();
         if (answer !== true) return answer;
         continue;
       }
+      this.spent += 1;
       this.#frames.push(this.#shared(frame));
       if ((this.#flags & flag.more) !== 0) continue;
-      const { length } = this.#frames;
-      left -= length > 16 ? length >> 4 : 1;
+      this.spent += messageCost;
       if (!this.#finish()) return this.#rest();
     }
     return this.#rest();
@@ -199,6 +201,7 @@ export class FrameReader {
     this.#flags = flags;
     const end = this.#at + length;
     if (end <= this.#chunk.length) {
+      this.spent += length >> 10;
       const frame = this.#view(this.#at, end);
       this.#at = end;
       return frame;
@@ -238,6 +241,7 @@ export class FrameReader {
     const gathering = this.#gathering;
     if (gathering === undefined) return undefined;
     const end = Math.min(this.#chunk.length, this.#at + this.#missing);
+    this.spent += (end - this.#at) >> 10;
     gathering.add(this.#chunk.subarray(this.#at, end), this.#missing);
     this.#missing -= end - this.#at;
     this.#at = end;

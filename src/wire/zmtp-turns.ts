@@ -1,8 +1,8 @@
 // Shares the event loop among the connections of a socket: each reads a bounded amount in a turn,
 // and what was put for a peer in a turn is written at its end. It must not know what travels.
 
-/** What a connection may read in one turn. */
-export const turnMax = { bytes: 16_384, messages: 64 } as const;
+/** What a connection may spend on reading in one turn: about 64 small messages, or 500 KiB. */
+export const turnBudget = 512;
 
 /** One who takes part. */
 export interface Turning {
