@@ -91,7 +91,8 @@ export class Connection implements FrameSink, Turning {
   #heardMs = 0;
   #ttlMs = 0;
   #pings = 0;
-  readonly #onWritten = (): void => {
+  readonly #onWritten = (error?: Error | null): void => {
+    if (error !== undefined && error !== null) return; // "close" follows
     if (this.#isWriting && this.#socket.writableLength === 0) this.#settle();
   };
 

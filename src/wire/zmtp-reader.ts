@@ -15,7 +15,7 @@ export interface FrameSink {
 export type ReadStop = "dry" | "more" | WireRefusal;
 
 /** Longest body of a command. */
-const commandBytesMax = 8192;
+export const commandBytesMax = 8192;
 const messageCost = 4;
 /** Leading frames of a message that are compared with those of earlier ones. */
 const seenMax = 3;

@@ -119,6 +119,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost {
       });
     } else {
       this.#connections.add(new Connection(this, socket, { listener, outbox: new Outbox() }));
+      socket.resume();
     }
   }
 
@@ -149,7 +150,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost {
   close(peer: Peer): void {
     const connection = this.#peers.get(peer);
     if (connection === undefined) return;
-    this.#peers.delete(peer);
+    this.#forget(peer);
     connection.finish();
   }
 
@@ -177,7 +178,12 @@ class ZmtpRouter implements RouterSocket, ConnectionHost {
     connection.peer = `z${this.#names}`;
     this.#peers.set(connection.peer, connection);
     this.tally.accepted += 1;
-    this.tally.connections += 1;
+    this.tally.connections = this.#peers.size;
+  }
+
+  #forget(peer: Peer): void {
+    this.#peers.delete(peer);
+    this.tally.connections = this.#peers.size;
   }
 
   onMessage({ peer, listener }: Connection, frames: Frames): void {
@@ -205,14 +211,14 @@ class ZmtpRouter implements RouterSocket, ConnectionHost {
   }
 
   onOver({ peer, listener }: Connection, refusal: WireRefusal | undefined): void {
-    if (peer !== undefined) this.#peers.delete(peer);
+    if (peer !== undefined) this.#forget(peer);
     if (this.#isClosing || listener === undefined) return;
     if (refusal !== undefined) this.limits.onRefused(refusal, listener, peer);
     if (peer !== undefined) this.limits.onGone(peer);
   }
 
   onClosed(connection: Connection): void {
-    if (connection.peer !== undefined) this.tally.connections -= 1;
+    if (connection.peer !== undefined) this.#forget(connection.peer);
     this.#timed.delete(connection);
     this.#connections.delete(connection);
     if (this.#connections.size === 0) this.#onEmpty?.();
