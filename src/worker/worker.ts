@@ -7,6 +7,7 @@ import { type DealerOptions, type Transport, transport } from "../wire/wire.ts";
 import { byOperation, type Operation, type RawOperation } from "./operations.ts";
 import { Registration, type Worker } from "./registration.ts";
 
+export type { Frames } from "../mdp/mdp.ts";
 export type { RawRequest } from "./assignment.ts";
 export {
   byOperation,

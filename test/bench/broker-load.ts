@@ -17,19 +17,19 @@ interface Result {
   readonly wrong: number;
 }
 
-/** What a request of the other peers carries too: 64 bytes, here with the operation and JSON. */
+/** What a request of the other peers carries too: 64 bytes, and the very same back. */
 async function requests(client: Client): Promise<Result> {
   const startMs = clock.monotonicMs() + warmMs;
   const untilMs = startMs + Number(ms);
-  const text = randomBytes(29).toString("hex");
-  const body = [Buffer.from("echo"), Buffer.from(JSON.stringify(text))];
+  const sent = randomBytes(64);
+  const body = [sent];
   let count = 0;
   let wrong = 0;
   const ask = async () => {
     for (;;) {
       const [answer] = await client.request(service, body);
       const nowMs = clock.monotonicMs();
-      if (answer === undefined || !Buffer.from(answer).includes(text)) wrong += 1;
+      if (answer === undefined || !sent.equals(answer)) wrong += 1;
       if (nowMs >= untilMs) return;
       if (nowMs >= startMs) count += 1;
     }
@@ -42,12 +42,15 @@ async function requests(client: Client): Promise<Result> {
 async function stream(client: Client): Promise<Result> {
   const startMs = clock.monotonicMs() + warmMs;
   const untilMs = startMs + Number(ms);
-  const parts = client.stream(service, "pour", { ms: warmMs + Number(ms) + 100 });
+  const pourMs = String(warmMs + Number(ms) + 100);
+  const parts = client.streamRaw(service, [Buffer.from("pour"), Buffer.from(pourMs)]);
   let expected = 0;
   let count = 0;
   let wrong = 0;
-  for await (const part of parts) {
-    if (part !== expected) wrong += 1;
+  for await (const [part] of parts) {
+    const isNext =
+      part?.length === 64 && new DataView(part.buffer, part.byteOffset).getUint32(0) === expected;
+    if (!isNext) wrong += 1;
     expected += 1;
     if (expected % 64 !== 0) continue;
     const nowMs = clock.monotonicMs();
