@@ -126,11 +126,12 @@ test("every client dialect with every worker dialect, all at once", limit, async
     }
     assert.deepEqual(await client.call(oursService, "echo", { a: 1 }), { a: 1 });
   });
-  const { counters } = await broker.describe();
-  const { malformed, outOfPlace, lateReplies, requestsLost } = counters;
+  const { counters, refused } = await broker.describe();
+  const { lateReplies, requestsLost } = counters;
+  const { malformed, place } = refused;
   assert.deepEqual(
-    { malformed, outOfPlace, lateReplies, requestsLost },
-    { malformed: 0, outOfPlace: 0, lateReplies: 0, requestsLost: 0 },
+    { malformed, place, lateReplies, requestsLost },
+    { malformed: 0, place: 0, lateReplies: 0, requestsLost: 0 },
   );
 });
 
