@@ -213,8 +213,8 @@ function openCore(state: State, log: Log): Core {
       isBusy = true;
       const dueMs = state.wakeMs;
       for (let next: Input | undefined = input; next !== undefined; next = later.shift()) {
-        const effects = step(state, next);
-        for (let at = 0; at < effects.length; at += 1) apply(effects[at] as Effect);
+        const { items, size } = step(state, next);
+        for (let at = 0; at < size; at += 1) apply(items[at] as Effect);
       }
       isBusy = false;
       if (state.wakeMs < dueMs) core.onSooner();

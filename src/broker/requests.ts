@@ -18,8 +18,6 @@ import {
 import { slotEndMs } from "./timing-wheel.ts";
 
 const nothing: Frames = [];
-/** Requests whose bytes may lie in what the transport read, before they are copied. */
-const freshMax = 8192;
 
 /** A request that came in: in the client's list, not yet waiting nor with a worker. */
 export function newRequest(
@@ -53,6 +51,9 @@ export function newRequest(
     stream: undefined,
     turn: undefined,
     isOver: false,
+    isFresh: true,
+    newer: undefined,
+    older: state.fresh,
     before: undefined,
     after: undefined,
     isLinked: false,
@@ -63,19 +64,37 @@ export function newRequest(
   };
   client.open.push(request);
   client.byId?.set(request.key, request);
-  state.fresh.push(request);
-  if (state.fresh.length >= freshMax) copyFresh(state);
+  if (state.fresh !== undefined) state.fresh.newer = request;
+  state.fresh = request;
   return request;
 }
 
 /** Copies what is still needed out of what the transport read, which small views keep alive. */
 export function copyFresh(state: State): void {
-  for (const request of state.fresh) {
-    if (request.isOver) continue;
+  let request = state.fresh;
+  state.fresh = undefined;
+  while (request !== undefined) {
+    const { older } = request;
+    request.isFresh = false;
+    request.newer = undefined;
+    request.older = undefined;
     request.trace = own(request.trace);
     if (request.body.length > 0) request.body = request.body.map(own);
+    request = older;
   }
-  state.fresh = [];
+}
+
+/** A request is over. */
+function end(state: State, request: Request): void {
+  request.isOver = true;
+  if (!request.isFresh) return;
+  const { newer, older } = request;
+  if (newer === undefined) state.fresh = older;
+  else newer.older = older;
+  if (older !== undefined) older.newer = newer;
+  request.isFresh = false;
+  request.newer = undefined;
+  request.older = undefined;
 }
 
 /** The bytes in memory of their own, unless they are most of what they lie in. */
@@ -258,7 +277,7 @@ function leaveWorker(state: State, worker: Worker, request: Request): void {
 export function release(state: State, worker: Worker, request: Request): void {
   detach(state, request);
   leaveWorker(state, worker, request);
-  request.isOver = true;
+  end(state, request);
   offer(state, worker);
 }
 
@@ -283,7 +302,7 @@ export function stop(state: State, request: Request): void {
   detach(state, request);
   if (worker === undefined) {
     leaveQueue(state, request);
-    request.isOver = true;
+    end(state, request);
     return;
   }
   tell(state, worker, { kind: "cancel", service: service.name, head: headOf(state, request) });
@@ -314,7 +333,7 @@ export function loseWork(state: State, worker: Worker): void {
       repeat(state, request);
       continue;
     }
-    request.isOver = true;
+    end(state, request);
     if (request.client === undefined) continue;
     state.counters.requestsLost += 1;
     service.totals.lost += 1;

@@ -143,6 +143,10 @@ export interface Request extends Linked<Request>, Timed<Request> {
   stream: Stream | undefined;
   turn: Turn | undefined;
   isOver: boolean;
+  /** Its neighbours among requests whose bytes lie in what the transport read. */
+  isFresh: boolean;
+  newer: Request | undefined;
+  older: Request | undefined;
 }
 
 export interface Service {
@@ -173,6 +177,28 @@ export type Effect =
   | { readonly kind: "pause" | "resume"; readonly peer: string }
   /** A refusal nobody heard of in the last minute. */
   | { readonly kind: "note"; readonly principal: string; readonly about: RefusalNote };
+
+/** What one step leads to, in order; the room for it is used again. */
+export class Effects {
+  readonly items: Effect[] = [];
+  size = 0;
+
+  push(effect: Effect): void {
+    this.items[this.size] = effect;
+    this.size += 1;
+  }
+
+  /** Keeps the room, and so the last effects of a step, alive. */
+  clear(): void {
+    this.size = 0;
+  }
+
+  /** Gives the room back. */
+  release(): void {
+    this.size = 0;
+    this.items.length = 0;
+  }
+}
 
 export interface RefusalNote {
   readonly reason: Refusal;
@@ -210,8 +236,8 @@ export interface State {
   /** The high bits of the next id. */
   generation: number;
   readonly wheel: TimingWheel<Request>;
-  /** Requests whose bytes still lie in what the transport read. */
-  fresh: Request[];
+  /** The newest request whose bytes still lie in what the transport read; the others follow. */
+  fresh: Request | undefined;
   readonly counters: Mutable<CountersAnswer>;
   readonly refused: Record<Refusal, number>;
   /** When a refusal was noted last, by peer and reason. */
@@ -229,7 +255,7 @@ export interface State {
   watchMs: number;
   /** A tick is wanted at this time. */
   wakeMs: number;
-  readonly effects: Effect[];
+  readonly effects: Effects;
 }
 
 /** Low bits of a request's id, its place; so many requests can be with workers. */
@@ -265,7 +291,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     freePlaces: [],
     generation: 1 + Math.floor(about.seed * (generations - 1)),
     wheel: new TimingWheel(),
-    fresh: [],
+    fresh: undefined,
     counters: noCounts(),
     refused: noRefusals(),
     noted: new Map(),
@@ -279,7 +305,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     startedMs: nowMs,
     watchMs: 0,
     wakeMs: 0,
-    effects: [],
+    effects: new Effects(),
   };
 }
 

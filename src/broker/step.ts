@@ -7,7 +7,7 @@ import { dropClient, loseWorker, meet, refuseChange } from "./peers.ts";
 import { offer } from "./requests.ts";
 import { forgetPeer } from "./room.ts";
 import { countRefusal, countRefused } from "./speech.ts";
-import type { Door, Effect, State } from "./state.ts";
+import type { Door, Effects, State } from "./state.ts";
 import { slowDown, speedUp } from "./streams.ts";
 import { watch } from "./watch.ts";
 import { hearWorker } from "./working.ts";
@@ -36,9 +36,10 @@ type Message = Extract<Input, { kind: "message" }>;
  * Changes the state and returns what is to be done, in order; the list is the same one each time,
  * and is to be done with before the next step. Never throws for any input.
  */
-export function step(state: State, input: Input): readonly Effect[] {
+export function step(state: State, input: Input): Effects {
   state.nowMs = input.nowMs;
-  state.effects.length = 0;
+  if (input.kind === "tick") state.effects.release();
+  else state.effects.clear();
   switch (input.kind) {
     case "message":
       receive(state, input);

@@ -7,7 +7,7 @@ import { cutHeld } from "./streams.ts";
 
 /** Ends what has waited too long, drops silent workers, and beats to the others. */
 export function watch(state: State): void {
-  if (state.fresh.length > 0) copyFresh(state);
+  copyFresh(state);
   for (const request of state.wheel.takeDue(state.nowMs)) {
     if (!request.isOver) expire(state, request);
   }

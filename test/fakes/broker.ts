@@ -80,7 +80,8 @@ export function bench(over: Partial<BrokerSettings> = {}, about: Partial<About> 
   let nowMs = 0;
   const run = (input: Input): Said[] => {
     const said: Said[] = [];
-    for (const effect of step(state, input)) {
+    const { items, size } = step(state, input);
+    for (const effect of items.slice(0, size)) {
       if (effect.kind === "send") said.push({ ...decode(effect.frames), to: effect.peer } as Said);
       else if (effect.kind === "note") notes.push(`${effect.principal}:${effect.about.reason}`);
       else said.push({ kind: effect.kind, to: effect.peer });
