@@ -1,0 +1,98 @@
+// Who may serve and call what, asked as seldom as can be. It must not know sockets.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { bench, codeOf, errorOf, everybody, kinds } from "../../fakes/broker.ts";
+import { rfc18 } from "../../fakes/foreign-peers.ts";
+
+const text = (value: string) => Buffer.from(value);
+
+/** Rights with a count of the questions. */
+function counted() {
+  const questions: string[] = [];
+  const admits = {
+    mayServe(principal: string, service: string) {
+      questions.push(`serve ${principal} ${service}`);
+      return principal === "driver";
+    },
+    mayCall(principal: string, service: string) {
+      questions.push(`call ${principal} ${service}`);
+      if (principal === "guest") return "none" as const;
+      return service === "store" ? ("some" as const) : ("all" as const);
+    },
+    mayCallOperation(principal: string, service: string, operation: string) {
+      questions.push(`operation ${principal} ${service} ${operation}`);
+      return operation === "get" || operation === "";
+    },
+  };
+  return { questions, admits };
+}
+
+test("who may not call is DENIED, with the principal and the service", () => {
+  const { ask, state } = bench({}, { admits: counted().admits });
+  const error = errorOf(ask("guest/c", 1));
+  assert.deepEqual(
+    [error?.code, error?.detail],
+    ["DENIED", { principal: "guest", service: "echo" }],
+  );
+  assert.deepEqual([state.refused.denied, state.services.size], [1, 0]);
+});
+
+test("a foreign client that may not call hears nothing", () => {
+  const { raw, state } = bench({}, { admits: counted().admits });
+  const asked = { kind: "request", service: "echo", body: [text("x")] } as const;
+  assert.deepEqual(raw("guest/c", rfc18.encodeFromClient(asked)), []);
+  assert.equal(state.refused.denied, 1);
+});
+
+test("who may not serve is sent away, and heard no more", () => {
+  const { ready, state } = bench({}, { admits: counted().admits });
+  assert.deepEqual(kinds(ready("guest/w")), ["guest/w:disconnect"]);
+  assert.deepEqual(ready("guest/w"), []);
+  assert.deepEqual([state.refused.denied, state.refused.banned], [1, 1]);
+  assert.deepEqual(kinds(ready("driver/w")), ["driver/w:heartbeat"]);
+});
+
+test("rights are asked for once per connection and service", () => {
+  const { questions, admits } = counted();
+  const { ask } = bench({ queueMax: 20, requestsPerPeerMax: 20 }, { admits });
+  for (let id = 0; id < 6; id += 1) ask("user/c", id, id % 2 === 0 ? "one" : "two");
+  ask("user/d", 1, "one");
+  assert.deepEqual(questions, ["call user one", "call user two", "call user one"]);
+});
+
+test("where some calls are allowed the operation decides, and is asked for once", () => {
+  const { questions, admits } = counted();
+  const { send } = bench({ queueMax: 20 }, { admits });
+  assert.equal(codeOf(send("user/c", 1, [text("get"), text("{}")], "store")), undefined);
+  assert.equal(codeOf(send("user/c", 2, [text("set"), text("{}")], "store")), "DENIED");
+  assert.equal(codeOf(send("user/c", 3, [text("get"), text("{}")], "store")), undefined);
+  assert.equal(codeOf(send("user/c", 4, [text("set"), text("{}")], "store")), "DENIED");
+  assert.deepEqual(questions, [
+    "call user store",
+    "operation user store get",
+    "operation user store set",
+  ]);
+});
+
+test("what cannot be an operation's name is asked for as no name", () => {
+  const { questions, admits } = counted();
+  const { send } = bench({ queueMax: 20 }, { admits });
+  send("user/c", 1, [Buffer.from([1, 2, 3])], "store");
+  send("user/c", 2, [Buffer.alloc(256, 0x61)], "store");
+  assert.deepEqual(questions.slice(1), ["operation user store "]);
+});
+
+test("mmi.* is open to every principal", () => {
+  const { mmi } = bench({}, { admits: counted().admits });
+  assert.equal(mmi("mmi.service", "echo", "guest/c"), "404");
+  assert.equal(mmi("mmi.services", "", "guest/c"), "");
+});
+
+test("operations of a service a client makes up are remembered in limited number", () => {
+  const { send, state } = bench(
+    {},
+    { admits: { ...counted().admits, mayServe: everybody.mayServe } },
+  );
+  for (let at = 0; at < 200; at += 1) send("user/c", at, [text(`op${at}`)], "store");
+  assert.ok((state.peers.get("user/c")?.client?.right.operations.size ?? 0) <= 64);
+});
