@@ -68,7 +68,7 @@ export class WatchedRouter extends Router {
   }
 
   /**
-   * Stops listening at once; connections stay. Not by `unbindSync`, which binds in zeromq 6.8, nor
+   * Stops listening at once, and ends every connection that came by it. Not by `unbindSync`, which binds in zeromq 6.8, nor
    * by `unbind`, during which nothing can be sent: libzmq ends a listener by the same call.
    */
   unlisten(endpoint: string): void {

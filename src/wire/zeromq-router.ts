@@ -17,7 +17,7 @@ import type {
 } from "./socket.ts";
 import { newTally, type Tally } from "./tally.ts";
 import { WaitingLine } from "./waiting-line.ts";
-import { answerKnock, type Verdict } from "./zap.ts";
+import { answerKnock, type Room, type Verdict } from "./zap.ts";
 
 /** Listeners of one router: each has a thread-safe socket and a monitor in a context of 1,023. */
 const listenersMax = 256;
@@ -31,8 +31,10 @@ const descriptorsSpare = 64;
  * 1,000, with one event per connection at least.
  */
 const unseenMax = 2000;
-/** Connections that may shake hands, or wait to be refused, beyond those that may stand. */
-const shakingMax = 256;
+/** Connections that may wait for their refusal beyond those that stand; more are closed at once. */
+const waitingMax = 64;
+/** Connections, beyond both, that may be shaking hands. */
+const shakingMax = 1024;
 
 /** A peer that has a name: where it is, and what waits for it. */
 interface Link {
@@ -54,10 +56,13 @@ interface Port {
   readonly socket: WatchedRouter;
   readonly links: Map<string, Link>;
   isListening: boolean;
+  /** Connections, standing or shaking hands. */
+  open: number;
 }
 
 const refusals: Readonly<Record<Exclude<Verdict, "let in">, WireRefusal>> = {
   "no room": "connections",
+  crowded: "connections",
   "wrong key": "key",
   "not understood": "handshake",
 };
@@ -106,11 +111,9 @@ class ZeromqRouter implements RouterSocket {
   #closed: Promise<void> | undefined;
   #isRetrying = false;
   #isListeningAgain = false;
-  #accepts = 0;
-  #departures = 0;
   #named = 0;
-  /** Connections, standing or shaking hands, at which listening stops. */
-  #openMax = 0;
+  /** Connections, standing or shaking hands, at which a listener is emptied. */
+  #openMax = Number.POSITIVE_INFINITY;
 
   constructor(deps: WireDeps, options: RouterOptions) {
     this.#deps = deps;
@@ -131,6 +134,12 @@ class ZeromqRouter implements RouterSocket {
     this.#watch(receiveAll(this.#door, (frames) => this.#answer(frames)));
     for (const listener of listeners) await this.#listen(listener);
     this.#openMax = openMaxOf(this.#options);
+    setImmediate(() => {
+      // What came early waits in libzmq until the caller has the socket.
+      for (const port of this.#ports) {
+        this.#watch(receiveAll(port.socket, (frames) => this.#take(port, frames)));
+      }
+    });
   }
 
   /** Closes what a failed start left open. */
@@ -197,10 +206,9 @@ class ZeromqRouter implements RouterSocket {
       throw unusable(endpoint, (error as NodeJS.ErrnoException).code ?? String(error), error);
     }
     const listener = { ...wanted, endpoint: socket.lastEndpoint ?? endpoint };
-    const port: Port = { listener, socket, links: new Map(), isListening: true };
+    const port: Port = { listener, socket, links: new Map(), isListening: true, open: 0 };
     this.#ports.push(port);
     this.#watchEvents(port);
-    this.#watch(receiveAll(socket, (frames) => this.#take(port, frames)));
   }
 
   #watch(loop: Promise<Error | undefined>): void {
@@ -210,23 +218,21 @@ class ZeromqRouter implements RouterSocket {
     });
   }
 
-  #watchEvents({ socket, listener }: Port): void {
+  #watchEvents(port: Port): void {
+    const { socket, listener } = port;
     const refuse = (why: WireRefusal) => this.#refuse(why, listener, undefined);
     socket.events.on("accept", () => {
-      this.#accepts += 1;
+      port.open += 1;
       this.#recount();
     });
     socket.events.on("disconnect", () => {
-      this.#departures += 1;
+      port.open = Math.max(0, port.open - 1);
       this.#recount();
     });
     socket.events.on("handshake", () => {
       this.counters.accepted += 1;
     });
-    socket.events.on("accept:error", () => {
-      refuse("connections");
-      this.#stopListening();
-    });
+    socket.events.on("accept:error", () => this.#shed());
     socket.events.on("handshake:error:protocol", ({ error }) => {
       if (error.code === "ERR_ZMTP_MECHANISM_MISMATCH") refuse("greeting");
       else refuse(/KEY_EXCHANGE|CRYPTOGRAPHIC/.test(error.code) ? "key" : "handshake");
@@ -236,8 +242,10 @@ class ZeromqRouter implements RouterSocket {
 
   /** libzmq tells of connections only by such events: those that shake hands count as well. */
   #recount(): void {
-    this.counters.connections = Math.max(0, this.#accepts - this.#departures);
-    if (this.counters.connections >= this.#openMax) this.#stopListening();
+    let open = 0;
+    for (const port of this.#ports) open += port.open;
+    this.counters.connections = open;
+    if (open >= this.#openMax) this.#shed();
   }
 
   #refuse(why: WireRefusal, listener: Listener, peer: Peer | undefined): void {
@@ -248,8 +256,7 @@ class ZeromqRouter implements RouterSocket {
   /** Says who may come in. The one that knocks is among the connections counted already. */
   #answer(frames: Frames): void {
     const listeners = this.#options.listeners;
-    const hasRoom = this.counters.connections <= this.#options.connectionsMax;
-    const { listener, verdict, reply } = answerKnock(frames, listeners, hasRoom);
+    const { listener, verdict, reply } = answerKnock(frames, listeners, this.#room());
     this.#door?.send(reply as Buffer[]).catch((error: unknown) => this.#end(asError(error)));
     const port = this.#ports[listener];
     if (verdict !== "let in" && port !== undefined) {
@@ -257,18 +264,29 @@ class ZeromqRouter implements RouterSocket {
     }
   }
 
+  #room(): Room {
+    const { connectionsMax } = this.#options;
+    const { connections } = this.counters;
+    if (connections <= connectionsMax && !this.#closing.signal.aborted) return "some";
+    return connections <= connectionsMax + waitingMax ? "none" : "crowded";
+  }
+
   /**
-   * Closes the door of every listener: beyond the descriptors of this process libzmq would end it
-   * (ipc) or turn in circles (tcp). Who connects meanwhile is refused by the system.
+   * The last resort, for peers that connect and say nothing: beyond the descriptors of this process
+   * libzmq would end it (ipc) or turn in circles (tcp). It cannot end one connection nor stop to
+   * listen without ending all that came by the listener, so the fullest one is emptied; its
+   * peers are gone, and those that mean it come back.
    */
-  #stopListening(): void {
+  #shed(): void {
     if (this.#closing.signal.aborted) return;
-    for (const port of this.#ports) {
-      if (!port.isListening) continue;
-      port.isListening = false;
-      port.socket.unlisten(port.listener.endpoint);
-      this.#refuse("connections", port.listener, undefined);
-    }
+    const [port] = this.#ports.filter((one) => one.isListening).sort((a, b) => b.open - a.open);
+    if (port === undefined) return;
+    port.isListening = false;
+    port.socket.unlisten(port.listener.endpoint);
+    port.open = 0;
+    this.#refuse("connections", port.listener, undefined);
+    for (const link of [...port.links.values()]) this.#part(link);
+    this.#recount();
     if (!this.#isListeningAgain) void this.#listenAgain();
   }
 
@@ -278,7 +296,6 @@ class ZeromqRouter implements RouterSocket {
     while (this.#ports.some((port) => !port.isListening)) {
       await clock.sleep(listenAgainMs, this.#closing.signal);
       if (this.#closing.signal.aborted) return;
-      if (this.counters.connections > this.#options.connectionsMax) continue;
       if (descriptorsLeft() < descriptorsSpare) continue;
       for (const port of this.#ports) if (!port.isListening) bindAnew(port);
     }
@@ -386,7 +403,6 @@ class ZeromqRouter implements RouterSocket {
   async #close(): Promise<void> {
     const { clock } = this.#deps;
     this.#closing.abort();
-    await Promise.all(this.#ports.map((port) => this.#stopPort(port)));
     const until = clock.monotonicMs() + lingerMs;
     while ([...this.#links.values()].some(({ line }) => line !== undefined && line.length > 0)) {
       if (clock.monotonicMs() >= until) break;
@@ -394,17 +410,19 @@ class ZeromqRouter implements RouterSocket {
     }
     for (const link of this.#links.values()) this.counters.dropped += link.line?.clear() ?? 0;
     this.#blocked.clear();
-    for (const { socket } of this.#ports) {
-      socket.linger = lingerMs;
-      socket.close();
-    }
+    await Promise.all(this.#ports.map((port) => this.#stopPort(port)));
+    for (const { socket } of this.#ports) socket.close();
     this.#door?.close();
     await Promise.all(this.#loops);
     this.#end(undefined);
   }
 
-  /** Stops to listen, and waits until libzmq has: whoever binds the address next finds it free. */
+  /**
+   * Stops to listen, and waits until libzmq has: whoever binds the address next finds it free. What
+   * libzmq holds it sends meanwhile and after, for its linger.
+   */
   async #stopPort(port: Port): Promise<void> {
+    port.socket.linger = lingerMs;
     if (!port.isListening) return;
     port.isListening = false;
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -421,7 +439,7 @@ function openMaxOf({ connectionsMax, listeners }: RouterOptions): number {
   const left = descriptorsLeft() - descriptorsSpare;
   const isLocal = listeners.some(({ endpoint }) => endpoint.startsWith("ipc://"));
   const reserve = isLocal ? Math.min(unseenMax, Math.floor(left / 2)) : 0;
-  return Math.max(1, Math.min(connectionsMax + shakingMax, left - reserve));
+  return Math.max(1, Math.min(connectionsMax + waitingMax + shakingMax, left - reserve));
 }
 
 /** Listens again; later, where the address is not free yet. */

@@ -17,7 +17,7 @@ import { hasCode } from "../../../src/util/errors.ts";
 import { encodeZ85, isCurveKey, newKeyPair, publicKeyOf } from "../../../src/wire/curve-keys.ts";
 import { WaitingLine } from "../../../src/wire/waiting-line.ts";
 import { ensureKeyPair, readKeyPair, writeNewKeyPair } from "../../../src/wire/wire.ts";
-import { answerKnock } from "../../../src/wire/zap.ts";
+import { answerKnock, type Room } from "../../../src/wire/zap.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pk-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -60,7 +60,7 @@ const listeners = [
   { principal: "technician", endpoint: "tcp://127.0.0.1:1", keys: [shown] },
   { principal: "driver", endpoint: "ipc:///x" },
 ];
-function knock(domain: string, mechanism: string, credential?: Buffer, hasRoom = true) {
+function knock(domain: string, mechanism: string, credential?: Buffer, room: Room = "some") {
   const texts = ["1.0", "7", domain, "127.0.0.1", "", mechanism];
   const frames: Buffer[] = [
     Buffer.of(0, 1, 2, 3, 4),
@@ -68,7 +68,7 @@ function knock(domain: string, mechanism: string, credential?: Buffer, hasRoom =
     ...texts.map((t) => Buffer.from(t)),
   ];
   if (credential !== undefined) frames.push(credential);
-  const { reply, ...rest } = answerKnock(frames, listeners, hasRoom);
+  const { reply, ...rest } = answerKnock(frames, listeners, room);
   assert.deepEqual(reply[0], frames[0]);
   assert.equal(String(reply[2]), "1.0");
   assert.equal(String(reply[3]), "7");
@@ -101,15 +101,21 @@ for (const [name, ask] of Object.entries(refused)) {
 }
 
 test("who finds no room may try again; a wrong key is told nothing of room", () => {
-  assert.equal(knock("0", "CURVE", shownBytes, false).status, "300");
-  assert.equal(knock("1", "NULL", undefined, false).status, "300");
-  assert.equal(knock("0", "NULL", undefined, false).status, "400");
+  assert.equal(knock("0", "CURVE", shownBytes, "none").status, "300");
+  assert.equal(knock("1", "NULL", undefined, "none").status, "300");
+  assert.equal(knock("0", "NULL", undefined, "none").status, "400");
+});
+
+test("who comes in a crowd is sent away at once", () => {
+  assert.equal(knock("1", "NULL", undefined, "crowded").status, "500");
+  assert.equal(knock("0", "CURVE", shownBytes, "crowded").status, "500");
+  assert.equal(knock("0", "NULL", undefined, "crowded").status, "400");
 });
 
 test("a question nobody can mean is answered with 500", () => {
   assert.equal(knock("2", "NULL").status, "500");
   assert.equal(knock("", "NULL").status, "500");
-  assert.equal(answerKnock([], listeners, true).verdict, "not understood");
+  assert.equal(answerKnock([], listeners, "some").verdict, "not understood");
 });
 
 test("a key file is made once, for its owner alone, and read again", () => {
