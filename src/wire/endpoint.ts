@@ -3,9 +3,12 @@
 import { chmodSync, existsSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
+import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
 
+/** Time between two looks whether an address is free. */
+const probeMs = 2;
 /** Longest path of a unix socket. @see unix(7), sun_path */
 const pathBytesMax = 107;
 
@@ -52,9 +55,19 @@ export function unusable(endpoint: string, reason: string, cause?: unknown): Pla
   return new PlantError("ENDPOINT_UNUSABLE", { endpoint, reason }, { cause });
 }
 
-function isListening(path: string): Promise<boolean> {
+/** Waits, no longer than told, until nobody listens at an address. */
+export async function untilFree(clock: Clock, endpoint: string, ms: number): Promise<void> {
+  const [, host = "", port = ""] = /^tcp:\/\/(.*):(\d+)$/.exec(endpoint) ?? [];
+  const bare = host.replace(/^\[|\]$/g, "");
+  const any: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
+  const where = pathOf(endpoint) ?? { host: any[bare] ?? bare, port: Number(port) };
+  const endMs = clock.monotonicMs() + ms;
+  while ((await isListening(where)) && clock.monotonicMs() < endMs) await clock.sleep(probeMs);
+}
+
+function isListening(where: string | { host: string; port: number }): Promise<boolean> {
   return new Promise((resolve) => {
-    const probe = connect(path);
+    const probe = typeof where === "string" ? connect(where) : connect(where);
     probe.once("connect", () => {
       probe.destroy();
       resolve(true);

@@ -3,7 +3,7 @@
 import { asError } from "../util/running.ts";
 import { isCurveKey } from "./curve-keys.ts";
 import { descriptorsLeft } from "./descriptors.ts";
-import { openToGroup, prepareEndpoint, unusable } from "./endpoint.ts";
+import { openToGroup, prepareEndpoint, untilFree, unusable } from "./endpoint.ts";
 import { Context, lingerMs, openDoor, receiveAll, WatchedRouter } from "./libzmq.ts";
 import { bytesOf, refusalOf } from "./message-size.ts";
 import type {
@@ -24,6 +24,8 @@ const listenersMax = 256;
 /** Time between two tries to send to a peer whose pipe was full, or to listen again. */
 const retryMs = 2;
 const listenAgainMs = 100;
+/** Time in which libzmq tells of a lost connection by both its ways. */
+const settleMs = 250;
 /** Descriptors left for files and what else the process opens. */
 const descriptorsSpare = 64;
 /**
@@ -50,6 +52,8 @@ interface Link {
   isShut: boolean;
 }
 
+const noEnds = { open: 0, quietEnds: 0, isSettling: false };
+
 /** One listener and its socket. */
 interface Port {
   readonly listener: Listener;
@@ -58,6 +62,9 @@ interface Port {
   isListening: boolean;
   /** Connections, standing or shaking hands. */
   open: number;
+  /** Ends of connections for which libzmq named no cause, and no peer was told gone. */
+  quietEnds: number;
+  isSettling: boolean;
 }
 
 const refusals: Readonly<Record<Exclude<Verdict, "let in">, WireRefusal>> = {
@@ -206,7 +213,7 @@ class ZeromqRouter implements RouterSocket {
       throw unusable(endpoint, (error as NodeJS.ErrnoException).code ?? String(error), error);
     }
     const listener = { ...wanted, endpoint: socket.lastEndpoint ?? endpoint };
-    const port: Port = { listener, socket, links: new Map(), isListening: true, open: 0 };
+    const port: Port = { listener, socket, links: new Map(), isListening: true, ...noEnds };
     this.#ports.push(port);
     this.#watchEvents(port);
   }
@@ -227,17 +234,39 @@ class ZeromqRouter implements RouterSocket {
     });
     socket.events.on("disconnect", () => {
       port.open = Math.max(0, port.open - 1);
+      port.quietEnds += 1;
       this.#recount();
+      if (!port.isSettling) void this.#settle(port);
     });
     socket.events.on("handshake", () => {
       this.counters.accepted += 1;
     });
     socket.events.on("accept:error", () => this.#shed());
+    socket.events.on("handshake:error:auth", () => {
+      port.quietEnds -= 1; // counted when it was refused
+    });
     socket.events.on("handshake:error:protocol", ({ error }) => {
+      port.quietEnds -= 1;
       if (error.code === "ERR_ZMTP_MECHANISM_MISMATCH") refuse("greeting");
       else refuse(/KEY_EXCHANGE|CRYPTOGRAPHIC/.test(error.code) ? "key" : "handshake");
     });
-    socket.events.on("handshake:error:other", () => refuse("handshake"));
+    socket.events.on("handshake:error:other", () => {
+      port.quietEnds -= 1;
+      refuse("handshake");
+    });
+  }
+
+  /**
+   * Counts those libzmq let go of without a word: an old version, a mechanism or a socket type that
+   * is not ours, an identity somebody else has.
+   */
+  async #settle(port: Port): Promise<void> {
+    port.isSettling = true;
+    await this.#deps.clock.sleep(settleMs, this.#closing.signal);
+    port.isSettling = false;
+    for (; port.quietEnds > 0; port.quietEnds -= 1) {
+      this.#refuse("greeting", port.listener, undefined);
+    }
   }
 
   /** libzmq tells of connections only by such events: those that shake hands count as well. */
@@ -283,7 +312,7 @@ class ZeromqRouter implements RouterSocket {
     if (port === undefined) return;
     port.isListening = false;
     port.socket.unlisten(port.listener.endpoint);
-    port.open = 0;
+    Object.assign(port, noEnds);
     this.#refuse("connections", port.listener, undefined);
     for (const link of [...port.links.values()]) this.#part(link);
     this.#recount();
@@ -297,7 +326,12 @@ class ZeromqRouter implements RouterSocket {
       await clock.sleep(listenAgainMs, this.#closing.signal);
       if (this.#closing.signal.aborted) return;
       if (descriptorsLeft() < descriptorsSpare) continue;
-      for (const port of this.#ports) if (!port.isListening) bindAnew(port);
+      for (const port of this.#ports) {
+        if (port.isListening) continue;
+        Object.assign(port, noEnds); // what was told of meanwhile has ended with the others
+        bindAnew(port);
+      }
+      this.#recount();
     }
     this.#isListeningAgain = false;
   }
@@ -309,6 +343,7 @@ class ZeromqRouter implements RouterSocket {
     const known = port.links.get(key);
     const [first] = frames;
     if (frames.length === 1 && first?.length === 32 && this.#farewell.equals(first)) {
+      port.quietEnds -= 1;
       if (known !== undefined) this.#part(known);
       return;
     }
@@ -410,27 +445,15 @@ class ZeromqRouter implements RouterSocket {
     }
     for (const link of this.#links.values()) this.counters.dropped += link.line?.clear() ?? 0;
     this.#blocked.clear();
-    await Promise.all(this.#ports.map((port) => this.#stopPort(port)));
-    for (const { socket } of this.#ports) socket.close();
+    for (const { socket } of this.#ports) {
+      socket.linger = lingerMs; // libzmq goes on to send what it holds
+      socket.close();
+    }
     this.#door?.close();
     await Promise.all(this.#loops);
+    // Whoever binds the address next finds it free.
+    await Promise.all(this.listeners.map(({ endpoint }) => untilFree(clock, endpoint, lingerMs)));
     this.#end(undefined);
-  }
-
-  /**
-   * Stops to listen, and waits until libzmq has: whoever binds the address next finds it free. What
-   * libzmq holds it sends meanwhile and after, for its linger.
-   */
-  async #stopPort(port: Port): Promise<void> {
-    port.socket.linger = lingerMs;
-    if (!port.isListening) return;
-    port.isListening = false;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    port.socket.events.on("close", () => resolve());
-    port.socket.unlisten(port.listener.endpoint);
-    const over = new AbortController();
-    await Promise.race([promise, this.#deps.clock.sleep(lingerMs, over.signal)]);
-    over.abort();
   }
 }
 
