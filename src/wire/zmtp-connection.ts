@@ -19,7 +19,8 @@ import {
   type SocketType,
   wireBytes,
 } from "./zmtp-codec.ts";
-import type { Outbox } from "./zmtp-outbox.ts";
+import { Liveness } from "./zmtp-liveness.ts";
+import { fits, isLittle, isOverHalf, type Outbox } from "./zmtp-outbox.ts";
 import { FrameReader, type FrameSink } from "./zmtp-reader.ts";
 import { type Turning, type Turns, turnBudget } from "./zmtp-turns.ts";
 
@@ -61,7 +62,6 @@ export const lingerMs = 1000;
 const handshakeMsDefault = 10_000;
 /** More bytes than this are written at once and not at the end of the turn. */
 const flushBytesMin = 65_536;
-const pingsMax = 3;
 
 export class Connection implements FrameSink, Turning {
   /** Its name at the host. */
@@ -88,9 +88,8 @@ export class Connection implements FrameSink, Turning {
   #isWriting = false;
   #isSlow = false;
   #dueMs: number;
-  #heardMs = 0;
-  #ttlMs = 0;
-  #pings = 0;
+  /** Of a peer that is to be asked, or wants to be given up when it is silent. */
+  #liveness: Liveness | undefined;
   readonly #onWritten = (error?: Error | null): void => {
     if (error !== undefined && error !== null) return; // "close" follows
     if (this.#isWriting && this.#socket.writableLength === 0) this.#settle();
@@ -159,7 +158,7 @@ export class Connection implements FrameSink, Turning {
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
-    if (this.#heardMs > 0) this.#heardMs = this.#host.clock.monotonicMs();
+    this.#liveness?.hear(this.#host.clock.monotonicMs());
     this.#goOn();
   }
 
@@ -205,26 +204,13 @@ export class Connection implements FrameSink, Turning {
   }
 
   #expireOpen(nowMs: number): number {
-    const { pingMs } = this.#host.limits;
-    let next = Number.POSITIVE_INFINITY;
-    if (this.#isPaused || this.#isBacklogged) this.#heardMs = nowMs;
-    if (this.#ttlMs > 0) {
-      next = this.#heardMs + this.#ttlMs;
-      if (nowMs >= next) {
-        this.#lose();
-        return nowMs + lingerMs;
-      }
-    }
-    if (pingMs === undefined || !this.#isPingable) return next;
-    while (nowMs >= this.#heardMs + (this.#pings + 1) * pingMs) {
-      this.#pings += 1;
-      if (this.#pings >= pingsMax) {
-        this.#lose();
-        return nowMs + lingerMs;
-      }
-      this.#putCommand(encodePing());
-    }
-    return Math.min(next, this.#heardMs + (this.#pings + 1) * pingMs);
+    const liveness = this.#liveness;
+    if (liveness === undefined) return Number.POSITIVE_INFINITY;
+    if (this.#isPaused || this.#isBacklogged) liveness.hear(nowMs);
+    const verdict = liveness.look(nowMs);
+    if (verdict === "lost") this.#lose();
+    if (verdict === "ask") this.#putCommand(encodePing());
+    return Math.max(liveness.nextMs, nowMs + 1);
   }
 
   /** Reads the next portion of its backlog. */
@@ -261,10 +247,7 @@ export class Connection implements FrameSink, Turning {
     if (this.isOver) return;
     const host = this.#host;
     host.tally.bytesIn += chunk.length;
-    if (this.#heardMs > 0) {
-      this.#heardMs = host.clock.monotonicMs();
-      this.#pings = 0;
-    }
+    if (this.#liveness !== undefined) this.#liveness.hear(host.clock.monotonicMs());
     const from = this.#phase === "greeting" ? this.#takeGreeting(chunk) : 0;
     if (from >= chunk.length || this.isOver) return;
     this.reader.push(chunk, from);
@@ -338,10 +321,7 @@ export class Connection implements FrameSink, Turning {
     this.#wasOpen = true;
     this.#isSlow = this.#outbox.messages > 0;
     this.reader.mayTakeMessages = true;
-    if (host.limits.pingMs !== undefined && this.#isPingable) {
-      this.#heardMs = host.clock.monotonicMs();
-      host.watch(this, this.#heardMs + host.limits.pingMs);
-    }
+    if (host.limits.pingMs !== undefined && this.#isPingable) this.#watch();
     if (this.#outbox.fresh > 0) {
       this.#isDirty = true;
       host.turns.addDirty(this);
@@ -349,12 +329,19 @@ export class Connection implements FrameSink, Turning {
     host.onOpen(this);
   }
 
-  #answer(ttlMs: number, context: Uint8Array): void {
-    this.#ttlMs = ttlMs;
-    if (ttlMs > 0) {
-      this.#heardMs = this.#host.clock.monotonicMs();
-      this.#host.watch(this, this.#heardMs + ttlMs);
+  #watch(): Liveness {
+    if (this.#liveness === undefined) {
+      const { clock, limits } = this.#host;
+      const pingMs = this.#isPingable ? limits.pingMs : undefined;
+      this.#liveness = new Liveness(pingMs ?? Number.POSITIVE_INFINITY, clock.monotonicMs());
+      this.#host.watch(this, this.#liveness.nextMs);
     }
+    return this.#liveness;
+  }
+
+  #answer(ttlMs: number, context: Uint8Array): void {
+    if (ttlMs > 0 || this.#liveness !== undefined) this.#watch().live(ttlMs);
+    if (ttlMs > 0) this.#host.watch(this, this.#watch().nextMs);
     this.#putCommand(encodePong(context));
   }
 
@@ -461,18 +448,4 @@ export class Connection implements FrameSink, Turning {
     this.#held = 0;
     this.#host.onClosed(this);
   }
-}
-
-/** Whether a message of this size may wait, too. */
-export function fits(outbox: Outbox, size: number, limits: WireLimits): boolean {
-  if (outbox.messages >= limits.sendQueueMax) return false;
-  return outbox.messages === 0 || outbox.bytes + size <= limits.sendBytesMax;
-}
-
-function isOverHalf(outbox: Outbox, limits: WireLimits): boolean {
-  return outbox.messages * 2 > limits.sendQueueMax || outbox.bytes * 2 > limits.sendBytesMax;
-}
-
-function isLittle(outbox: Outbox, limits: WireLimits): boolean {
-  return outbox.messages * 8 <= limits.sendQueueMax && outbox.bytes * 8 <= limits.sendBytesMax;
 }

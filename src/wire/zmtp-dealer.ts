@@ -9,8 +9,8 @@ import { checkEndpoint } from "./endpoint.ts";
 import type { DealerOptions, DealerSocket, Frames, WireDeps } from "./socket.ts";
 import { newTally } from "./tally.ts";
 import { wireBytes } from "./zmtp-codec.ts";
-import { Connection, type ConnectionHost, fits, lingerMs } from "./zmtp-connection.ts";
-import { Outbox } from "./zmtp-outbox.ts";
+import { Connection, type ConnectionHost, lingerMs } from "./zmtp-connection.ts";
+import { fits, Outbox } from "./zmtp-outbox.ts";
 import { Turns } from "./zmtp-turns.ts";
 
 /** Waits between attempts to connect. */

@@ -1,6 +1,6 @@
 // What waits to be written to one peer: small frames are copied into slabs, large ones go by
 // reference. It must not know sockets; whoever writes takes the pieces.
-import type { Frames } from "./socket.ts";
+import type { Frames, WireLimits } from "./socket.ts";
 import { writeHead } from "./zmtp-codec.ts";
 
 /** The first slab of a peer in a turn is small, further ones are large. */
@@ -8,7 +8,7 @@ const slabBytes = { small: 4096, large: 65_536 } as const;
 /** Slabs kept for the next who needs one. */
 const spareMax = { small: 256, large: 64 } as const;
 /** Frames from this size on are not copied. */
-const byReferenceMin = 8192;
+export const byReferenceMin = 8192;
 /** Frames up to this size are copied by a loop, which costs less than a call. */
 const loopMax = 40;
 
@@ -169,4 +169,20 @@ function writeSmall(slab: Buffer, from: number, frames: Frames): number {
     at += length;
   }
   return at;
+}
+
+/** Whether a message of this size may wait, too. */
+export function fits(outbox: Outbox, size: number, limits: WireLimits): boolean {
+  if (outbox.messages >= limits.sendQueueMax) return false;
+  return outbox.messages === 0 || outbox.bytes + size <= limits.sendBytesMax;
+}
+
+/** Whether more than half of what may wait waits. */
+export function isOverHalf(outbox: Outbox, limits: WireLimits): boolean {
+  return outbox.messages * 2 > limits.sendQueueMax || outbox.bytes * 2 > limits.sendBytesMax;
+}
+
+/** Whether so little waits that a slow peer is slow no more. */
+export function isLittle(outbox: Outbox, limits: WireLimits): boolean {
+  return outbox.messages * 8 <= limits.sendQueueMax && outbox.bytes * 8 <= limits.sendBytesMax;
 }

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { seededRandom } from "../../../src/util/random.ts";
+import { seededRandom, systemRandom } from "../../../src/util/random.ts";
 import type { Peer, RouterOptions, RouterSocket } from "../../../src/wire/wire.ts";
 import { bindZmtpRouter } from "../../../src/wire/zmtp-router.ts";
 import { type FakeClock, fakeClock } from "../../fakes/clock.ts";
@@ -97,7 +97,7 @@ async function raise(given: Given = {}): Promise<Stage> {
 }
 
 /** A peer that is through with its handshake. */
-async function join3(path: string, type = "DEALER", minor = 1): Promise<RawPeer> {
+async function greet(path: string, type = "DEALER", minor = 1): Promise<RawPeer> {
   const peer = openRawPeer(path, greetingOf(3, minor), readyOf(type));
   assert.equal((await peer.until(opening)).length, opening);
   return peer;
@@ -138,7 +138,7 @@ for (const type of ["DEALER", "REQ", "ROUTER"]) {
   test(`a ${type} talks with the router, in 3.0 and 3.1`, limit, async () => {
     await using stage = await raise({ take: (router, peer) => router.send(peer, [Buffer.of(7)]) });
     for (const minor of [0, 1]) {
-      const peer = await join3(stage.path, type, minor);
+      const peer = await greet(stage.path, type, minor);
       peer.socket.write(messageOf("", "hello"));
       const got = await peer.until(opening + 3);
       assert.deepEqual(got.subarray(opening), messageOf("\u0007"));
@@ -191,7 +191,7 @@ const refusedAfter: Readonly<Record<string, { bytes: Buffer; refusal: string }>>
 for (const [name, { bytes, refusal }] of Object.entries(refusedAfter)) {
   test(`${name} costs a peer its connection, and what came before is heard`, limit, async () => {
     await using stage = await raise();
-    const peer = await join3(stage.path);
+    const peer = await greet(stage.path);
     peer.socket.write(Buffer.concat([messageOf("before"), bytes, messageOf("after")]));
     await peer.closed;
     assert.deepEqual(await stage.hear(3), ["before", `refused ${refusal} known`, "gone"]);
@@ -200,7 +200,7 @@ for (const [name, { bytes, refusal }] of Object.entries(refusedAfter)) {
 
 test("messages at the limits, unknown commands and PONG pass", limit, async () => {
   await using stage = await raise();
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   peer.socket.write(commandOf("HELLO", "you"));
   peer.socket.write(commandOf("PONG", "?"));
   peer.socket.write(commandOf("SUBSCRIBE", "?"));
@@ -211,7 +211,7 @@ test("messages at the limits, unknown commands and PONG pass", limit, async () =
 
 test("an ERROR of a peer ends its connection", limit, async () => {
   await using stage = await raise();
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   peer.socket.write(commandOf("ERROR", "\u0002no"));
   await peer.closed;
   assert.deepEqual(await stage.hear(1), ["gone"]);
@@ -234,20 +234,20 @@ test("two peers of one identity are two peers", limit, async () => {
 
 test("a connection too many is closed at once; the next finds room again", limit, async () => {
   await using stage = await raise({ connectionsMax: 2 });
-  const first = await join3(stage.path);
-  await join3(stage.path);
+  const first = await greet(stage.path);
+  await greet(stage.path);
   assert.equal((await openRawPeer(stage.path, greetingOf()).closed).length, 0);
   assert.deepEqual(await stage.hear(1), ["refused connections"]);
   first.socket.destroy();
   await stage.hear(2);
   await new Promise(setImmediate);
-  await join3(stage.path);
+  await greet(stage.path);
   assert.equal(stage.router.counters.refused.connections, 1);
 });
 
 test("PING is answered with its context, between messages", limit, async () => {
   await using stage = await raise();
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   const context = "sixteen bytes  !";
   peer.socket.write(
     Buffer.concat([
@@ -263,7 +263,7 @@ test("PING is answered with its context, between messages", limit, async () => {
 
 test("a peer that is silent beyond the time it gave is gone", limit, async () => {
   await using stage = await raise();
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   peer.socket.write(commandOf("PING", "\0\u000a"));
   await peer.until(opening + 7);
   await stage.clock.advance(900);
@@ -278,8 +278,8 @@ test("a peer that is silent beyond the time it gave is gone", limit, async () =>
 
 test("a silent peer is asked, and given up after three times the time", limit, async () => {
   await using stage = await raise({ pingMs: 1000 });
-  const old = await join3(stage.path, "DEALER", 0);
-  const peer = await join3(stage.path);
+  const old = await greet(stage.path, "DEALER", 0);
+  const peer = await greet(stage.path);
   const ping = commandOf("PING", "\0\0");
   await stage.clock.advance(1050);
   assert.deepEqual((await peer.until(opening + ping.length)).subarray(opening), ping);
@@ -302,9 +302,9 @@ test(
   async () => {
     await using stage = await raise();
     const begin = (count: number) => frameOf(0, Buffer.alloc(10_000)).subarray(0, count);
-    const large = await join3(stage.path);
+    const large = await greet(stage.path);
     large.socket.write(begin(9900));
-    const others = await Promise.all(Array.from({ length: 8 }, () => join3(stage.path)));
+    const others = await Promise.all(Array.from({ length: 8 }, () => greet(stage.path)));
     await new Promise(setImmediate);
     for (const peer of others) peer.socket.write(begin(9000));
     await large.closed;
@@ -317,7 +317,7 @@ test(
 test("a peer that dies in the middle of a message frees what it held", limit, async () => {
   await using stage = await raise();
   for (let round = 0; round < 30; round += 1) {
-    const peer = await join3(stage.path);
+    const peer = await greet(stage.path);
     peer.socket.end(frameOf(0, Buffer.alloc(10_000)).subarray(0, 9000));
     await peer.closed;
   }
@@ -330,7 +330,7 @@ test(
   limit,
   async () => {
     await using stage = await raise({ sendBytesMax: 2_000_000, sendQueueMax: 1000 });
-    const peer = await join3(stage.path);
+    const peer = await greet(stage.path);
     peer.socket.pause();
     peer.socket.write(messageOf("hi"));
     await stage.hear(1);
@@ -351,7 +351,7 @@ test(
 
 test("one message is let in whatever its size", limit, async () => {
   await using stage = await raise({ sendBytesMax: 10 });
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   peer.socket.write(messageOf("hi"));
   await stage.hear(1);
   stage.router.send(stage.peers[0]!, [Buffer.alloc(300_000)]);
@@ -366,10 +366,10 @@ test("a paused peer is not heard until it is resumed, and then in order", limit,
       if (text === "5" || text === "700") isPaused = router.pause(peer);
     },
   });
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   const count = 2000;
   peer.socket.write(Buffer.concat(Array.from({ length: count }, (_, at) => messageOf(String(at)))));
-  const other = await join3(stage.path);
+  const other = await greet(stage.path);
   for (const upTo of [6, 701]) {
     await stage.hear(upTo);
     other.socket.write(commandOf("PING", "\0\0"));
@@ -394,12 +394,46 @@ test("a flood does not keep others waiting", limit, async () => {
     },
   });
   let floodBefore = -1;
-  const flooding = await join3(stage.path);
-  const quiet = await join3(stage.path);
+  const flooding = await greet(stage.path);
+  const quiet = await greet(stage.path);
   flooding.socket.write(Buffer.concat(Array.from({ length: 50_000 }, () => messageOf("x"))));
   quiet.socket.write(messageOf("a", "b"));
   while (flood < 50_000 || floodBefore < 0) await new Promise(setImmediate);
   assert.ok(floodBefore < 5000, `${floodBefore} before`);
+});
+
+test("streams of rubbish end nothing and leave nothing behind", limit, async () => {
+  const seed = Math.floor(systemRandom.unit() * 2 ** 31);
+  const dice = seededRandom(seed);
+  await using stage = await raise();
+  const words = Buffer.concat([
+    greetingOf(),
+    readyOf("DEALER", "x"),
+    commandOf("PING", "\0\0", "context"),
+    messageOf("a", "", Buffer.alloc(300, 66)),
+    messageOf(Buffer.alloc(5000, 67)),
+  ]);
+  for (let round = 0; round < 40; round += 1) {
+    const ends = Array.from({ length: 5 }, () => {
+      const bytes = Buffer.from(words);
+      const from = dice.unit() < 0.5 ? 64 : 0;
+      for (let change = 0; change < 3; change += 1) {
+        const at = from + Math.floor(dice.unit() ** 4 * (bytes.length - from));
+        bytes[at] = Math.floor(dice.unit() * 256);
+      }
+      const cut = Math.floor(dice.unit() * bytes.length);
+      const peer = openRawPeer(stage.path, bytes.subarray(0, cut), bytes.subarray(cut));
+      peer.socket.end();
+      return peer.closed;
+    });
+    await Promise.all(ends);
+  }
+  const peer = await greet(stage.path);
+  peer.socket.write(messageOf("still here"));
+  while (stage.told.at(-1) !== "still here") await new Promise(setImmediate);
+  assert.equal(stage.router.counters.connections, 1, `seed ${seed}`);
+  const { refused } = stage.router.counters;
+  assert.ok(refused.greeting > 0 && refused.frame > 0, `seed ${seed}`);
 });
 
 test("a closed peer gets what waits for it, and is not told gone", limit, async () => {
@@ -410,7 +444,7 @@ test("a closed peer gets what waits for it, and is not told gone", limit, async 
       router.send(peer, [Buffer.from("too late")]);
     },
   });
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   peer.socket.write(Buffer.concat([messageOf("bye"), messageOf("unheard")]));
   assert.equal((await peer.closed).length, opening + 50 * 1009);
   assert.deepEqual(stage.told, ["bye"]);
@@ -432,7 +466,7 @@ test(
   limit,
   async () => {
     const stage = await raise({ sendBytesMax: 10_000_000 });
-    const peer = await join3(stage.path);
+    const peer = await greet(stage.path);
     peer.socket.write(messageOf("hi"));
     await stage.hear(1);
     for (let at = 0; at < 50; at += 1) stage.router.send(stage.peers[0]!, [Buffer.alloc(100_000)]);
@@ -451,7 +485,7 @@ test(
 
 test("disposal waits a second for a peer that does not read, no longer", limit, async () => {
   const stage = await raise({ sendBytesMax: 10_000_000 });
-  const peer = await join3(stage.path);
+  const peer = await greet(stage.path);
   peer.socket.pause();
   peer.socket.write(messageOf("hi"));
   await stage.hear(1);
@@ -473,7 +507,7 @@ test("a receiver that throws ends the router with its error", limit, async () =>
       throw new RangeError("a defect");
     },
   });
-  const peers = [await join3(stage.path), await join3(stage.path)];
+  const peers = [await greet(stage.path), await greet(stage.path)];
   peers[0]!.socket.write(messageOf("hi"));
   assert.match(String(await stage.router.ended), /RangeError: a defect/);
   await Promise.all(peers.map((peer) => peer.closed));
