@@ -18,6 +18,8 @@ export interface PythonPeer extends AsyncDisposable {
   readonly told: readonly Told[];
   /** Waits for the next line that has these fields, after those already waited for. */
   next(wanted: Told): Promise<Told>;
+  /** What it said on its standard error; the end of it. */
+  said(): string;
   /** Gives it a line of JSON. */
   tell(order: Told): void;
   signal(name: NodeJS.Signals): void;
@@ -72,6 +74,7 @@ export function startPython(script: string, words: readonly string[]): PythonPee
     pid: child.pid ?? 0,
     told,
     ended,
+    said: () => complaint,
     async next(wanted) {
       const found = await within(clock, limitMs, find(wanted));
       if (found !== undefined) return found;
