@@ -42,8 +42,8 @@ const clients: Readonly<Record<string, Script & { readonly isSingle?: boolean }>
   "rfc18 client behind an empty frame": { script: "mdp02_client", shape: "enveloped" },
   // REQ hears one reply per request, so it is no client for streams.
   "rfc18 client on REQ": { script: "mdp02_client", shape: "req", isSingle: true },
-  "rfc7 client": { script: "mdp01_client", isSingle: true },
-  "rfc7 client on DEALER": { script: "mdp01_client", shape: "dealer", isSingle: true },
+  "rfc7 client": { script: "mdp01_client" },
+  "rfc7 client on DEALER": { script: "mdp01_client", shape: "dealer" },
   "plantd client": { script: "plantd_client" },
 };
 
@@ -128,17 +128,14 @@ test("every client dialect with every worker dialect, all at once", limit, async
   });
   const { counters, refused } = await broker.describe();
   const { lateReplies, requestsLost } = counters;
-  const { malformed, place } = refused;
-  assert.deepEqual(
-    { malformed, place, lateReplies, requestsLost },
-    { malformed: 0, place: 0, lateReplies: 0, requestsLost: 0 },
-  );
+  assert.deepEqual({ lateReplies, requestsLost }, { lateReplies: 0, requestsLost: 0 });
+  assert.deepEqual([...new Set(Object.values(refused))], [0], JSON.stringify(refused));
 });
 
 test("a worker of one thread that cannot beat while it works is not given up", limit, async (t) => {
   await using broker = await startBrokerProcess(config);
   const { endpoint } = broker;
-  const work = { kind: "sleep", sleepMs: 2000 };
+  const work = { kind: "sleep", sleepMs: 1500 };
   await using sleepers = await startWorkers(broker, "busy", work);
   await using running = new AsyncDisposableStack();
   const script = { script: "mdp02_client" };
