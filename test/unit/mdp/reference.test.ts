@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import {
   abilities,
   type Dialect,
@@ -13,7 +14,8 @@ import {
 } from "../../../src/mdp/mdp.ts";
 import { hex, rows, type Way } from "../../fakes/mdp-vectors.ts";
 
-const page = readFileSync(new URL("../../../docs/reference/mdp.md", import.meta.url), "utf8");
+const root = fileURLToPath(new URL("../../..", import.meta.url)).replace(/\.build\/$/, "");
+const page = readFileSync(`${root}docs/reference/mdp.md`, "utf8");
 
 /** The heading over each dialect's table. */
 const headings: Readonly<Partial<Record<Dialect, string>>> = {
