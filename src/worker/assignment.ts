@@ -45,6 +45,8 @@ const partsPerTurn = 256;
 const waitingMax = 1024;
 
 const atOnce = Promise.resolve();
+/** What lists are before anything is in them: most requests have no parts. */
+const none: never[] = [];
 
 interface WaitingPart {
   readonly body: Frames;
@@ -66,9 +68,9 @@ export class Assignment implements RawRequest {
   #reason: PlantError | undefined;
   #credit: number;
   /** Sizes of the parts whose credit is not back, oldest first. */
-  #underWay: number[] = [];
+  #underWay: number[] = none;
   #bytesUnderWay = 0;
-  #waiting: WaitingPart[] = [];
+  #waiting: WaitingPart[] = none;
   #parts = 0;
   #flushed: (() => void) | undefined;
 
@@ -185,6 +187,7 @@ export class Assignment implements RawRequest {
       const size = sizeOf(body);
       this.#credit -= 1;
       this.#bytesUnderWay += size;
+      if (this.#underWay === none) this.#underWay = [];
       this.#underWay.push(size);
       return atOnce;
     }
@@ -198,6 +201,7 @@ export class Assignment implements RawRequest {
       return Promise.reject(new PlantError("LIMIT_REACHED", detail));
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    if (this.#waiting === none) this.#waiting = [];
     this.#waiting.push({ body, resolve, reject });
     promise.catch(() => {}); // who does not await a part is not told of it
     return promise;
