@@ -6,8 +6,15 @@ import { answerInternal, isInternal } from "./mmi.ts";
 import { abandon, dispatch, enqueue, newRequest } from "./requests.ts";
 import { bytesRefusal, serviceFor } from "./room.ts";
 import { countRefused, errorOf, limitError, sayError, serviceError } from "./speech.ts";
-import { type Client, placesMax, type Right, type Service, type State } from "./state.ts";
-import { credit } from "./streams.ts";
+import {
+  type Client,
+  placesMax,
+  type Right,
+  type Service,
+  type State,
+  sendQueueMax,
+} from "./state.ts";
+import { credit, overflows } from "./streams.ts";
 
 type Asked = Extract<FromClient, { kind: "request" }>;
 
@@ -120,6 +127,10 @@ function isWithinLimits(state: State, client: Client, asked: Asked, size: number
   }
   if (client.open.length >= requestsPerPeerMax) {
     const error = limitError(state, "open requests", requestsPerPeerMax);
+    return refuse(state, client, asked, { reason: "requests", error });
+  }
+  if (overflows(state, client)) {
+    const error = limitError(state, "messages a client has not read", sendQueueMax);
     return refuse(state, client, asked, { reason: "requests", error });
   }
   if (state.dispatched + state.queued >= placesMax) {

@@ -13,6 +13,9 @@ import type { Service, State } from "./state.ts";
 
 /** Entries of one answer. */
 const listedMax = 1000;
+/** Lists over more workers and services than this are made anew only so often. */
+const longList = 128;
+const listingMs = 250;
 
 /** Whether the broker answers this name itself. */
 export function isInternal(service: string): boolean {
@@ -27,17 +30,12 @@ export function answerInternal(state: State, service: string, body: Frames): Fra
       const found = state.services.get(name.toString("latin1"));
       return [Buffer.from((found?.workers.size ?? 0) > 0 ? "200" : "404")];
     }
-    case "mmi.services": {
-      const names = [...state.services.values()]
-        .filter(({ workers }) => workers.size > 0)
-        .map(({ name }) => name)
-        .sort();
-      return names.length === 0 ? [Buffer.alloc(0)] : names.map((name) => Buffer.from(name));
-    }
+    case "mmi.services":
+      return listed(state, service, () => nameServices(state));
     case "mmi.workers":
-      return json(listWorkers(state));
+      return listed(state, service, () => json(listWorkers(state)));
     case "mmi.queue":
-      return json(listServices(state));
+      return listed(state, service, () => json(listServices(state)));
     case "mmi.broker":
       return json({ ...describe(state), wire: state.about.wire?.() });
     case "mmi.brokers":
@@ -45,6 +43,24 @@ export function answerInternal(state: State, service: string, body: Frames): Fra
     default:
       return [Buffer.from("501")];
   }
+}
+
+/** A list, made anew only so often where it is long: whoever asks costs nobody else much. */
+function listed(state: State, name: string, make: () => Frames): Frames {
+  if (state.workers.size + state.services.size <= longList) return make();
+  const known = state.listings.get(name);
+  if (known !== undefined && state.nowMs < known.untilMs) return known.frames;
+  const frames = make();
+  state.listings.set(name, { frames, untilMs: state.nowMs + listingMs });
+  return frames;
+}
+
+function nameServices(state: State): Frames {
+  const names = [...state.services.values()]
+    .filter(({ workers }) => workers.size > 0)
+    .map(({ name }) => name)
+    .sort();
+  return names.length === 0 ? [Buffer.alloc(0)] : names.map((name) => Buffer.from(name));
 }
 
 function json(

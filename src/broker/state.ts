@@ -244,6 +244,8 @@ export interface State {
   readonly noted: Map<string, number>;
   /** Errors made once, by limit. */
   readonly errors: Map<string, Uint8Array>;
+  /** Long lists as told last. */
+  readonly listings: Map<string, { readonly frames: Frames; readonly untilMs: number }>;
   clients: number;
   queued: number;
   dispatched: number;
@@ -296,6 +298,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     refused: noRefusals(),
     noted: new Map(),
     errors: new Map(),
+    listings: new Map(),
     clients: 0,
     queued: 0,
     dispatched: 0,

@@ -93,7 +93,7 @@ function pace(state: State, request: Request, stream: Stream): void {
   if (!stream.isHolding) return;
   const isOverdrawn = !worker.canPause && grants(request) && stream.credit < -excessMax;
   if (isOverdrawn) cut(state, request, excessMax);
-  else if (client.isSlow && overflows(state, client)) cut(state, request, sendQueueMax);
+  else if (overflows(state, client)) cut(state, request, sendQueueMax);
 }
 
 /** Grants for a client that cannot, in halves of what a stream starts with, while it reads. */
@@ -125,8 +125,10 @@ function isHalfFull({ slowMessages, slowBytes }: Client): boolean {
   return slowMessages > sendQueueMax / 8 || slowBytes > sendBytesMax / 8;
 }
 
-/** Whether the next message for a slow client may find no room. */
-function overflows({ settings }: State, { slowMessages, slowBytes }: Client): boolean {
+/** Whether the next message for a client that does not read may find no room. */
+export function overflows({ settings }: State, client: Client): boolean {
+  if (!client.isSlow) return false;
+  const { slowMessages, slowBytes } = client;
   const roomBytes = Math.max(sendBytesMax / 8, sendBytesMax / 2 - settings.messageBytesMax);
   return slowMessages > (3 * sendQueueMax) / 8 || slowBytes > roomBytes;
 }

@@ -224,3 +224,23 @@ test("a slow worker that finishes one request gets no other", () => {
   assert.deepEqual(kinds(reply("w", id)), ["c:final"]);
   assert.equal(state.queued, 1);
 });
+
+test("a client that reads no replies is refused further requests, until it reads", () => {
+  const { ready, send, happen, workerSays, headOf, mmi } = bench(large);
+  ready("w");
+  mmi("mmi.services", "", "c");
+  happen("slow", "c");
+  const body = [Buffer.alloc(1_048_576)];
+  const serve = (id: number) => {
+    const order = send("c", id, [text("go")]);
+    const head = headOf(idOf(order), 0);
+    if (head.id > 0) workerSays("w", { kind: "final", service: "echo", head, body });
+    return codeOf(order);
+  };
+  let id = 0;
+  while (id < 64 && serve(id) === undefined) id += 1;
+  assert.ok(id >= 16 && id <= 32, `${id} MiB`);
+  assert.deepEqual(kinds(send("d", 1, [text("go")])), ["w:request"], "others are served");
+  happen("drained", "c");
+  assert.equal(codeOf(send("c", 100, [text("go")])), undefined);
+});
