@@ -1,9 +1,7 @@
 // One connection: greeting, handshake, messages, end; reading in turns and writing in bulk.
 // It must not know how many there are, nor what its peer is called.
 import type { Socket } from "node:net";
-import type { Clock } from "../util/clock.ts";
-import type { Frames, Listener, Peer, WireLimits, WireRefusal } from "./socket.ts";
-import type { Tally } from "./tally.ts";
+import type { Frames, Listener, Peer, WireRefusal } from "./socket.ts";
 import {
   decodeCommand,
   encodeError,
@@ -16,37 +14,13 @@ import {
   knowsPing,
   mayTalk,
   reasonOf,
-  type SocketType,
   wireBytes,
 } from "./zmtp-codec.ts";
+import type { ConnectionHost } from "./zmtp-host.ts";
 import { Liveness } from "./zmtp-liveness.ts";
 import { fits, isLittle, isOverHalf, type Outbox } from "./zmtp-outbox.ts";
 import { FrameReader, type FrameSink } from "./zmtp-reader.ts";
-import { type Turning, type Turns, turnBudget } from "./zmtp-turns.ts";
-
-/** The socket a connection belongs to. */
-export interface ConnectionHost {
-  readonly type: SocketType;
-  readonly limits: WireLimits;
-  readonly clock: Clock;
-  readonly tally: Tally;
-  readonly turns: Turns;
-  /** Asks for `expire` at this monotonic time or soon after. */
-  watch(connection: Connection, atMs: number): void;
-  /** Messages may flow. */
-  onOpen(connection: Connection): void;
-  onMessage(connection: Connection, frames: Frames): void;
-  onSlow(connection: Connection): void;
-  onDrained(connection: Connection): void;
-  /** Bytes of unfinished messages have become more or fewer. */
-  onHeld(connection: Connection, change: number): void;
-  /** Messages flow no more, by the peer's end, a loss or a refusal. Not after `finish`. */
-  onOver(connection: Connection, refusal: WireRefusal | undefined): void;
-  /** Its descriptor is free again. */
-  onClosed(connection: Connection): void;
-  /** Something threw that must not. */
-  onDefect(error: unknown): void;
-}
+import { type Turning, turnBudget } from "./zmtp-turns.ts";
 
 /** What a connection starts with. */
 interface Given {
@@ -68,7 +42,7 @@ export class Connection implements FrameSink, Turning {
   peer: Peer | undefined;
   readonly listener: Listener | undefined;
   readonly reader: FrameReader;
-  readonly #host: ConnectionHost;
+  readonly #host: ConnectionHost<Connection>;
   readonly #socket: Socket;
   readonly #outbox: Outbox;
   #phase: Phase = "greeting";
@@ -96,7 +70,7 @@ export class Connection implements FrameSink, Turning {
   };
 
   /** Takes over a socket that is connected, and that allows its peer to end first. */
-  constructor(host: ConnectionHost, socket: Socket, given: Given) {
+  constructor(host: ConnectionHost<Connection>, socket: Socket, given: Given) {
     this.#host = host;
     this.#socket = socket;
     this.#outbox = given.outbox;

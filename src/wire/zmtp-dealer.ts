@@ -9,7 +9,8 @@ import { checkEndpoint } from "./endpoint.ts";
 import type { DealerOptions, DealerSocket, Frames, WireDeps } from "./socket.ts";
 import { newTally } from "./tally.ts";
 import { wireBytes } from "./zmtp-codec.ts";
-import { Connection, type ConnectionHost, lingerMs } from "./zmtp-connection.ts";
+import { Connection, lingerMs } from "./zmtp-connection.ts";
+import type { ConnectionHost } from "./zmtp-host.ts";
 import { fits, Outbox } from "./zmtp-outbox.ts";
 import { Turns } from "./zmtp-turns.ts";
 
@@ -24,7 +25,7 @@ export function connectZmtpDealer(deps: WireDeps, options: DealerOptions): Deale
   return dealer;
 }
 
-class ZmtpDealer implements DealerSocket, ConnectionHost {
+class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
   readonly type = "DEALER";
   readonly limits: DealerOptions;
   readonly clock: Clock;

@@ -15,7 +15,8 @@ import type {
   WireRefusal,
 } from "./socket.ts";
 import { newTally } from "./tally.ts";
-import { Connection, type ConnectionHost, lingerMs } from "./zmtp-connection.ts";
+import { Connection, lingerMs } from "./zmtp-connection.ts";
+import type { ConnectionHost } from "./zmtp-host.ts";
 import { Outbox } from "./zmtp-outbox.ts";
 import { Turns } from "./zmtp-turns.ts";
 
@@ -42,7 +43,7 @@ export async function bindZmtpRouter(
   return router;
 }
 
-class ZmtpRouter implements RouterSocket, ConnectionHost {
+class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   readonly type = "ROUTER";
   readonly limits: RouterOptions;
   readonly clock: Clock;

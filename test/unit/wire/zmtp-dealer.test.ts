@@ -103,7 +103,7 @@ async function listen(path: string, ...first: readonly Uint8Array[]): Promise<Ra
   };
 }
 
-const limit = { timeout: 3000 };
+const limit = { timeout: 20_000 };
 
 for (const type of ["ROUTER", "REP"]) {
   test(`what was sent before the connection arrives at a ${type}, in order`, limit, async () => {
