@@ -8,7 +8,7 @@ import { type Config, schema } from "./schema.ts";
 import { parseYaml, type YamlText } from "./yaml.ts";
 
 export { type Config, type DeviceConfig, type LineConfig, schema } from "./schema.ts";
-export { type Position, parseYaml, type YamlText } from "./yaml.ts";
+export { forgetYaml, type Position, parseYaml, type YamlText } from "./yaml.ts";
 
 /** Where settings come from. */
 export interface ConfigSources {

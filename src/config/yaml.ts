@@ -4,13 +4,21 @@ import type { Document, LineCounter } from "yaml";
 
 type Yaml = typeof import("yaml");
 
-const need = createRequire(import.meta.url);
 let loaded: Yaml | undefined;
 
 /** The package, loaded at the first text: a process that reads none saves 4 MB. */
 function yaml(): Yaml {
-  loaded ??= need("yaml") as Yaml;
+  loaded ??= createRequire(import.meta.url)("yaml") as Yaml;
   return loaded;
+}
+
+/** Lets go of the package, for a process that has read its texts; the next text loads it again. */
+export function forgetYaml(): void {
+  const { cache } = createRequire(import.meta.url);
+  for (const path of Object.keys(cache)) {
+    if (path.includes("/node_modules/yaml/")) delete cache[path];
+  }
+  loaded = undefined;
 }
 
 /** Where something stands in a text; both count from 1. */

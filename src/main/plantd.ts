@@ -1,7 +1,13 @@
 // The command `plantd`: reads its words, then does what they say. The only file that ends the
 // process. It must not know any part.
 import { existsSync, readFileSync } from "node:fs";
-import { type Config, type ConfigFlaw, describeFlaw, loadConfig } from "../config/config.ts";
+import {
+  type Config,
+  type ConfigFlaw,
+  describeFlaw,
+  forgetYaml,
+  loadConfig,
+} from "../config/config.ts";
 import { systemClock as clock } from "../util/clock.ts";
 import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
 import { type Log, openLog } from "../util/log.ts";
@@ -81,6 +87,7 @@ async function run(command: RunCommand): Promise<number> {
  * left to itself it keeps them, as an idle process collects nothing.
  */
 function shrinkHeap(): void {
+  forgetYaml();
   void globalThis.gc?.({ type: "major", flavor: "last-resort", execution: "sync" });
 }
 

@@ -53,7 +53,8 @@ export async function measureCrowd(
   { crowd, mdp }: Programs,
   ms: number,
 ): Promise<Found> {
-  const broker = await startOurs(context, { settings: { peersMax: 2 * connections } });
+  const settings = { peersMax: 2 * connections, connectionsMax: 2 * connections };
+  const broker = await startOurs(context, { settings });
   await startPeer(context, [mdp, "worker", broker.workers, "plant", service]);
   await startPeer(context, [mdp, "worker", broker.workers, "plant", service]);
   const path = broker.clients.replace("ipc://", "");
