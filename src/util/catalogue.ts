@@ -156,7 +156,7 @@ export const catalogue = {
     notAllowed,
     "{principal} may not use {service}",
     ["the peer came in by a socket without that right"],
-    "plant status",
+    "add it to access.principals in plantd.yaml; plant broker queue counts what is denied",
   ),
   MESSAGE_TOO_LARGE: entry(
     1,

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type Client, startClient } from "../../src/client/client.ts";
 import { askPage } from "../../src/main/local-page.ts";
-import { askBroker } from "../../src/status/status.ts";
+import { askBroker, askQueue } from "../../src/status/status.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
-import { hasCode } from "../../src/util/errors.ts";
+import { PlantError } from "../../src/util/errors.ts";
 import { openLog } from "../../src/util/log.ts";
 import { brokerEndpoint, findPaths } from "../../src/util/paths.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
@@ -82,8 +82,7 @@ function clientOf(principal: string): Promise<Client> {
 async function codeOf(answer: Promise<unknown>): Promise<string> {
   return answer.then(
     () => "",
-    (error: unknown) =>
-      hasCode(error, "DENIED", "NO_SERVICE", "TIME_RAN_OUT") ? error.code : `${error}`,
+    (error: unknown) => (error instanceof PlantError ? error.code : `${error}`),
   );
 }
 
@@ -167,6 +166,27 @@ test(
     }
   },
 );
+
+test("what a service has of its own is what the broker goes by", limit, async () => {
+  const endpoint = brokerEndpoint(paths, "guest");
+  const settings = { endpoint, service: "com.example.Pump", concurrency: 1 };
+  const never = () => new Promise(() => {});
+  await using _ = await startWorker({ clock, random, log }, settings, { state: never });
+  await using guest = await clientOf("guest");
+  const served = async () => (await askQueue(guest, { deadlineMs: 5000 })).services;
+  let pump = (await served()).find(({ service }) => service === "com.example.Pump");
+  for (let round = 0; round < 100 && (pump?.workers ?? 0) === 0; round += 1) {
+    await clock.sleep(20);
+    pump = (await served()).find(({ service }) => service === "com.example.Pump");
+  }
+  assert.deepEqual([pump?.policy.queueMax, pump?.policy.retry], [1, "never"]);
+  const ask = () => codeOf(guest.call("com.example.Pump", "state", {}, { deadlineMs: 1000 }));
+  const codes = await Promise.all([ask(), ask(), ask()]);
+  assert.ok(
+    codes.some((code) => code === "QUEUE_FULL"),
+    codes.join(" "),
+  );
+});
 
 test("what is denied is counted, told by plant, and shown in the metrics", limit, async () => {
   await using guest = await clientOf("guest");

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { loadProfile, parseProfile, profileNames } from "../../drivers/modbus/modbus.ts";
 import { startPtyPair } from "../../drivers/simulator/simulator.ts";
+import { askBroker } from "../../src/status/status.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { seededRandom } from "../../src/util/random.ts";
 import { fieldFolder } from "../fakes/field-line.ts";
@@ -86,5 +87,9 @@ test(`what a foreign slave holds is in the centre's store, over RTU and TCP (see
     const words = `seed ${seed}: ${scope}/${item.name} holds ${item.raw}, stored ${JSON.stringify(point)}`;
     assert.ok(isWhatIsHeld(profileOf(id), item, point?.value), words);
   }
+  await using client = await site.client();
+  const { refused, counters } = await askBroker(client, { deadlineMs: 5000 });
+  assert.ok((counters.requests ?? 0) > 0);
+  assert.equal(refused.denied, 0, "no part is denied what it asks");
   t.diagnostic(`${wanted.length} points compared`);
 });
