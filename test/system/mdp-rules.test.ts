@@ -29,13 +29,14 @@ const broker = await startBrokerProcess(`
 broker:
   heartbeatMs: 50
   livenessMs: ${livenessMs}
-  busyTimeoutMs: 1200
+  busyTimeoutMs: 700
   requestTtlMs: 60000
   requestsPerPeerMax: 200
   framesMax: 8
   messageBytesMax: 100000
   services:
     "patient.*": {busyTimeoutMs: 60000}
+    "busy.*": {busyTimeoutMs: 1500}
     "repeated.*": {retry: if-lost, attemptsMax: 2}
     "short.*": {queueMax: 2}
     "brief.*": {queueTtlMs: 200}
