@@ -14,6 +14,8 @@ interface Connection {
   router: RouterOptions | undefined;
   listener: Listener | undefined;
   isOpen: boolean;
+  /** Sent before the connection stood. */
+  readonly early: Frames[];
 }
 
 /** Counters of a wire that refuses nothing. */
@@ -61,6 +63,9 @@ export function fakeWire(): FakeWire {
     connection.router = found.options;
     connection.listener = found.listener;
     queueMicrotask(connection.options.onUp);
+    for (const frames of connection.early) {
+      queueMicrotask(() => found.options.onMessage(connection.peer, frames, found.listener));
+    }
   };
   const drop = (connection: Connection) => {
     connection.isOpen = false;
@@ -112,17 +117,18 @@ export function fakeWire(): FakeWire {
         router: undefined,
         listener: undefined,
         isOpen: true,
+        early: [],
       };
       connections.add(connection);
       queueMicrotask(() => meet(connection));
       return {
         counters: noCounts,
         send(frames) {
-          const { router, listener, peer } = connection;
-          if (!connection.isOpen || router === undefined || listener === undefined) return false;
-          if (wire.room <= 0) return false;
+          if (!connection.isOpen || wire.room <= 0) return false;
           wire.room -= 1;
-          queueMicrotask(() => router.onMessage(peer, frames, listener));
+          const { router, listener, peer } = connection;
+          if (router === undefined || listener === undefined) connection.early.push(frames);
+          else queueMicrotask(() => router.onMessage(peer, frames, listener));
           return true;
         },
         async [Symbol.asyncDispose]() {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { systemClock as clock } from "../../../src/util/clock.ts";
 import { systemRandom as random } from "../../../src/util/random.ts";
-import { transportNamed } from "../../../src/wire/wire.ts";
+import { transport as runtime, transportNamed } from "../../../src/wire/wire.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pw-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -51,3 +51,40 @@ for (const name of ["zmtp", "zeromq"] as const) {
     }
   });
 }
+
+test("one router serves the network and unix sockets, each by its own way", async () => {
+  const deps = { clock, random };
+  const peers = new Set<string>();
+  await using router = await runtime.bindRouter(deps, {
+    ...limits,
+    ...told,
+    connectionsMax: 10,
+    listeners: [
+      { principal: "far", endpoint: "tcp://127.0.0.1:0" },
+      { principal: "near", endpoint: `ipc://${join(folder, "near")}` },
+      { principal: "far too", endpoint: "tcp://127.0.0.1:0" },
+    ],
+    onMessage: (peer, frames, { principal }) => {
+      peers.add(peer);
+      router.send(peer, [Buffer.from(principal), ...frames]);
+    },
+  });
+  assert.deepEqual(
+    router.listeners.map(({ principal }) => principal),
+    ["far", "near", "far too"],
+  );
+  for (const { principal, endpoint } of router.listeners) {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    await using dealer = runtime.connectDealer(deps, {
+      ...limits,
+      endpoint,
+      onUp: ignore,
+      onDown: ignore,
+      onMessage: (frames) => resolve(frames.map(String).join("|")),
+    });
+    assert.equal(dealer.send([Buffer.from("hi")]), true);
+    assert.equal(await promise, `${principal}|hi`);
+  }
+  assert.equal(peers.size, 3);
+  assert.deepEqual([router.counters.messagesIn, router.counters.refused.size], [3, 0]);
+});
