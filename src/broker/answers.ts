@@ -101,7 +101,7 @@ export interface CountersAnswer {
   readonly requestsLost: number;
   /** Streams cut because their client did not read them. */
   readonly streamsCut: number;
-  /** Bytes of bodies. */
+  /** Bytes of bodies: of requests that came, of replies that went. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }

@@ -13,9 +13,9 @@ import type { Service, State } from "./state.ts";
 
 /** Entries of one answer. */
 const listedMax = 1000;
-/** Lists over more workers and services than this are made anew only so often. */
-const longList = 128;
-const listingMs = 250;
+/** So often in such a time an answer is made anew; then the last one is told again. */
+const madeMax = 8;
+const periodMs = 250;
 
 /** Whether the broker answers this name itself. */
 export function isInternal(service: string): boolean {
@@ -31,28 +31,32 @@ export function answerInternal(state: State, service: string, body: Frames): Fra
       return [Buffer.from((found?.workers.size ?? 0) > 0 ? "200" : "404")];
     }
     case "mmi.services":
-      return listed(state, service, () => nameServices(state));
+      return told(state, service, () => nameServices(state));
     case "mmi.workers":
-      return listed(state, service, () => json(listWorkers(state)));
+      return told(state, service, () => json(listWorkers(state)));
     case "mmi.queue":
-      return listed(state, service, () => json(listServices(state)));
+      return told(state, service, () => json(listServices(state)));
     case "mmi.broker":
-      return json({ ...describe(state), wire: state.about.wire?.() });
+      return told(state, service, () => json({ ...describe(state), wire: state.about.wire?.() }));
     case "mmi.brokers":
-      return json(listBrokers(state));
+      return told(state, service, () => json(listBrokers(state)));
     default:
       return [Buffer.from("501")];
   }
 }
 
-/** A list, made anew only so often where it is long: whoever asks costs nobody else much. */
-function listed(state: State, name: string, make: () => Frames): Frames {
-  if (state.workers.size + state.services.size <= longList) return make();
-  const known = state.listings.get(name);
-  if (known !== undefined && state.nowMs < known.untilMs) return known.frames;
-  const frames = make();
-  state.listings.set(name, { frames, untilMs: state.nowMs + listingMs });
-  return frames;
+/** An answer, made anew only so often: whoever asks and asks costs nobody else much. */
+function told(state: State, name: string, make: () => Frames): Frames {
+  let known = state.told.get(name);
+  if (known === undefined || state.nowMs >= known.sinceMs + periodMs) {
+    known = { sinceMs: state.nowMs, made: 0, frames: [] };
+    state.told.set(name, known);
+  }
+  if (known.made < madeMax) {
+    known.made += 1;
+    known.frames = make();
+  }
+  return known.frames;
 }
 
 function nameServices(state: State): Frames {

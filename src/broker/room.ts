@@ -7,7 +7,7 @@ import type { Client, Peer, Request, Service, Share, State } from "./state.ts";
 /** What all requests may hold, in messages of the largest size; one client may hold one. */
 const largestHeldMax = 4;
 /** Peers or services looked at, at most, to find one that makes room. */
-const looksMax = 64;
+const looksMax = 16;
 
 type Kind = "peers" | "services" | "bytes";
 

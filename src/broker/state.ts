@@ -244,8 +244,8 @@ export interface State {
   readonly noted: Map<string, number>;
   /** Errors made once, by limit. */
   readonly errors: Map<string, Uint8Array>;
-  /** Long lists as told last. */
-  readonly listings: Map<string, { readonly frames: Frames; readonly untilMs: number }>;
+  /** What `mmi.*` was told last, and how often since when. */
+  readonly told: Map<string, { readonly sinceMs: number; made: number; frames: Frames }>;
   clients: number;
   queued: number;
   dispatched: number;
@@ -298,7 +298,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     refused: noRefusals(),
     noted: new Map(),
     errors: new Map(),
-    listings: new Map(),
+    told: new Map(),
     clients: 0,
     queued: 0,
     dispatched: 0,
