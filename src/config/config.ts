@@ -154,10 +154,12 @@ export function settingNames(): string[] {
   return names;
 }
 
-/** Whether a setting is a group of names that only a file can hold. */
+/** Whether a setting is made of groups of names, which only a file can hold. */
 function isGroup(entry: unknown): boolean {
-  const { type, wrapped } = entry as { type: string; wrapped?: { type: string } };
-  return type === "record" || wrapped?.type === "record";
+  type Shape = { type: string; wrapped?: Shape; item?: { entries?: object }; pipe?: Shape[] };
+  const { type, wrapped, item } = entry as Shape;
+  if (wrapped !== undefined) return isGroup(wrapped);
+  return type === "record" || (type === "array" && item?.entries !== undefined);
 }
 
 /** Texts from environment and flags become numbers and booleans where they read as such. */

@@ -71,10 +71,15 @@ function row(name: string, shape: Shape): Row {
 function typeWord(shape: Shape | undefined): string {
   if (shape?.type === "string") return "text";
   if (shape?.type === "picklist" || shape?.type === "literal") return "word";
-  if (shape?.type === "array") return "list of texts";
+  if (shape?.type === "array") return isOfGroups(shape) ? "list of groups" : "list of texts";
   if (shape?.type === "record") return "groups by name";
   if (shape?.type === "boolean") return "true or false";
   return shape?.type ?? "";
+}
+
+/** A list whose items have keys of their own. */
+function isOfGroups({ item }: Shape): boolean {
+  return item?.entries !== undefined;
 }
 
 function rangeOf(find: (type: string) => Shape | undefined, first: Shape | undefined): string {
@@ -83,6 +88,7 @@ function rangeOf(find: (type: string) => Shape | undefined, first: Shape | undef
   if (first?.type === "picklist") return (first.options ?? []).join(", ");
   if (first?.type === "literal") return String(first.literal);
   const longest = find("max_length")?.requirement;
+  if (longest !== undefined && first?.type === "array") return `at most ${longest}`;
   if (longest !== undefined) return `at most ${longest} characters`;
   return "";
 }
@@ -117,9 +123,26 @@ function sectionText(name: string, shape: Shape): string | undefined {
   const entries = unwrap(shape).entries;
   if (entries === undefined) return undefined;
   const rows = Object.entries(entries).map(([key, entry]) => row(`${name}.${key}`, entry));
-  const more = { access: rightsText, broker: () => policiesText(entries) }[name];
+  const more = { access: rightsText, broker: () => brokerText(entries) }[name];
   const parts = [`## ${name}`, table(rows, "setting", true), more?.()];
   return parts.filter((part) => part !== undefined).join("\n\n");
+}
+
+function brokerText(entries: Readonly<Record<string, Shape>>): string {
+  return [networkText(entries), policiesText(entries)].join("\n\n");
+}
+
+/** One address of the network. */
+function networkText({ network }: Readonly<Record<string, Shape>>): string {
+  const entries = unwrap(network ?? { type: "" }).pipe?.[0]?.item?.entries ?? {};
+  const rows = Object.entries(entries).map(([key, entry]) => row(key, entry));
+  return [
+    "### broker.network",
+    "Each entry listens on one address; its peers are one principal. With keys, the way is encrypted (CURVE) and only " +
+      "who holds one of them comes in. An entry without keys is refused while `access.mode` is closed, on loopback too. " +
+      "See [connect by the network](../how-to/connect-by-network.md).",
+    table(rows, "setting", false),
+  ].join("\n\n");
 }
 
 /** What may be another for one service. */
