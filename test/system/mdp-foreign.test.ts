@@ -214,7 +214,7 @@ test(
     const { endpoint } = broker;
     await using echoes = await startWorkers(broker, "echo", { kind: "echo" });
     await using running = new AsyncDisposableStack();
-    const count = 2000;
+    const count = 1000;
     const asks = [...echoes.all.keys()].map((name) => ({
       service: serviceOf("echo", name),
       count,
