@@ -4,6 +4,13 @@
 /** What a connection may spend on reading in one turn: about 64 small messages, or 500 KiB. */
 export const turnBudget = 512;
 
+/**
+ * From so many peers on, writing waits for so many turns more: a write costs more than what it
+ * writes, and each peer gets more by one.
+ */
+const crowdMin = 16;
+const heldMax = 3;
+
 /** One who takes part. */
 export interface Turning {
   /** Reads one more portion of what it has received already. */
@@ -19,6 +26,8 @@ export class Turns {
   #backlog: Turning[] = [];
   #dirty: Turning[] = [];
   #isDue = false;
+  /** Turns since something was written. */
+  #held = 0;
 
   /** @param onDefect is told what `serve` or `flush` threw. */
   constructor(onDefect: (error: unknown) => void) {
@@ -53,6 +62,12 @@ export class Turns {
         this.#backlog = [];
         for (const one of backlog) one.serve();
       }
+      if (this.#dirty.length >= crowdMin && this.#held < heldMax) {
+        this.#held += 1;
+        this.schedule();
+        return;
+      }
+      this.#held = 0;
       const dirty = this.#dirty;
       this.#dirty = [];
       for (const one of dirty) one.flush();
