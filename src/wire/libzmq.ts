@@ -32,7 +32,7 @@ function optionsOf(limits: WireLimits) {
   return {
     linger: 0,
     sendTimeout: 0,
-    handshakeInterval: handshakeMs,
+    handshakeInterval: limits.handshakeMs ?? handshakeMs,
     maxMessageSize: limits.messageBytesMax,
     sendHighWaterMark: pipeMessagesOf(limits),
     receiveHighWaterMark: pipeMessagesOf(limits),

@@ -41,7 +41,7 @@ export interface WireLimits {
   readonly sendQueueMax: number;
   /** Bytes waiting to be sent per peer; one message is always let in. */
   readonly sendBytesMax: number;
-  /** Time a connection has for its handshake, 10,000 ms when absent. Not on libzmq. */
+  /** Time a connection has for its handshake; when absent 10,000 ms, and 5,000 on libzmq. */
   readonly handshakeMs?: number | undefined;
   /**
    * A peer silent for so long gets a PING, and is given up after three times as long; nobody is

@@ -205,6 +205,7 @@ for (const transportName of ["zmtp", "zeromq"] as const) {
       await using stage = await openStage(own, newEndpoint(), {
         answers: false,
         connectionsMax: 3,
+        handshakeMs: 500,
       });
       const inside = await Promise.all([1, 2, 3].map(() => open(stage.endpoint, own)));
       for (const guest of inside) await guest.send(["in"]);
