@@ -376,7 +376,7 @@ for (const transportName of ["zmtp", "zeromq"] as const) {
   test(`PING of a peer is answered: it stays${on}`, limit, async () => {
     await using stage = await openStage(own, newEndpoint());
     const name = newName();
-    const options = { HEARTBEAT_IVL: 30, HEARTBEAT_TIMEOUT: 120, HEARTBEAT_TTL: 1000 };
+    const options = { HEARTBEAT_IVL: 30, HEARTBEAT_TIMEOUT: 350, HEARTBEAT_TTL: 1000 };
     await python.open(name, "DEALER", { connect: stage.endpoint, options });
     const receive = { op: "receive", name, count: 1, ms: 500 };
     await python.ask({ op: "send", name, frames: ["00"] });
