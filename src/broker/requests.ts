@@ -136,10 +136,8 @@ function turnOf(request: Request): Turn {
 function wait(state: State, request: Request): void {
   const { service, dueMs, size, heldBytes } = request;
   const { queueTtlMs } = service.policy;
-  const ttlMs =
-    dueMs === Number.POSITIVE_INFINITY
-      ? Math.min(queueTtlMs, state.settings.requestTtlMs)
-      : queueTtlMs;
+  const isForAll = dueMs === Number.POSITIVE_INFINITY && queueTtlMs === Number.POSITIVE_INFINITY;
+  const ttlMs = isForAll ? state.settings.requestTtlMs : queueTtlMs;
   holdBytes(state, request, size - heldBytes);
   watchOver(state, request, Math.min(dueMs, state.nowMs + ttlMs));
   service.queued += 1;

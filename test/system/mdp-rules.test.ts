@@ -152,6 +152,20 @@ test("queueTtlMs of a service ends the wait in its queue and in nobody else's", 
   assert.deepEqual(await client.hear(), { id: 1, kind: "final", text: "done" });
 });
 
+test("queueTtlMs of a service may also be longer than that of all services", limit, async () => {
+  await using other = await startBrokerProcess(
+    'broker: {requestTtlMs: 200, services: {"slow.*": {queueTtlMs: 60000}}}',
+  );
+  using client = openClient(other.endpoint);
+  await client.ask("slow.one", 1, "x");
+  await client.ask("other", 2, "x");
+  assert.deepEqual(await client.hear(), { id: 2, kind: "error", text: "NO_SERVICE" });
+  using worker = await openWorker(other.endpoint, "slow.one");
+  const { client: address } = await worker.request();
+  await worker.final(address, "done");
+  assert.deepEqual(await client.hear(), { id: 1, kind: "final", text: "done" });
+});
+
 test("queueMax of a service bounds its queue and nobody else's", limit, async () => {
   using client = openClient(endpoint);
   for (const id of [1, 2, 3]) await client.ask("short.queue", id, `${id}`);
