@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { within } from "../../src/util/running.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
+const here = fileURLToPath(new URL("../..", import.meta.url));
+const root = here.replace(/\.build\/$/, "");
 
 export interface Spawned {
   readonly pid: number;

@@ -2,12 +2,13 @@
 // It must not know what a torture does.
 import { parseArgs } from "node:util";
 import { systemClock } from "../../src/util/clock.ts";
+import { torture as broker } from "./broker.ts";
 import { torture as fuzz } from "./fuzz.ts";
 import { torture as kill } from "./kill.ts";
 import { torture as sync } from "./sync.ts";
 import type { Torture } from "./torture.ts";
 
-const tortures: readonly Torture[] = [kill, sync, fuzz];
+const tortures: readonly Torture[] = [kill, sync, fuzz, broker];
 
 function usage(): number {
   const rows = tortures.map(({ name, what }) => `  ${name.padEnd(8)}${what}`).join("\n");
