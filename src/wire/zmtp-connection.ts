@@ -141,7 +141,7 @@ export class Connection implements FrameSink, Turning {
     if (this.#phase === "ending" || this.#phase === "closed") return;
     this.isOver = true;
     if (this.#phase !== "open") {
-      this.#socket.destroy();
+      this.#drop();
       return;
     }
     this.#phase = "ending";
@@ -154,7 +154,7 @@ export class Connection implements FrameSink, Turning {
   /** Closes at once; the host hears of `onClosed` only. */
   destroy(): void {
     this.isOver = true;
-    this.#socket.destroy();
+    this.#drop();
   }
 
   /** Closes for a reason of ours. */
@@ -164,7 +164,7 @@ export class Connection implements FrameSink, Turning {
     const wasShakingHands = this.#phase === "handshake";
     this.#end(refusal);
     if (wasShakingHands) this.#socket.end(encodeError(reasonOf(refusal)), () => this.destroy());
-    else this.#socket.destroy();
+    else this.#drop();
   }
 
   /** Looks at its deadlines; returns the next one. */
@@ -172,7 +172,7 @@ export class Connection implements FrameSink, Turning {
     if (this.#phase === "closed") return Number.POSITIVE_INFINITY;
     if (this.#phase === "open") return this.#expireOpen(nowMs);
     if (nowMs < this.#dueMs) return this.#dueMs;
-    if (this.#phase === "ending" || this.isOver) this.#socket.destroy();
+    if (this.#phase === "ending" || this.isOver) this.#drop();
     else this.refuse("handshake");
     return nowMs + lingerMs;
   }
@@ -371,7 +371,7 @@ export class Connection implements FrameSink, Turning {
     if (this.#isWriting) return;
     this.flush();
     if (!this.#isWriting && !this.#socket.writableEnded) {
-      this.#socket.end(() => this.#socket.destroy());
+      this.#socket.end(() => this.#drop());
     }
   }
 
@@ -387,15 +387,14 @@ export class Connection implements FrameSink, Turning {
     const isAlive = this.#phase === "open" && !this.#socket.destroyed;
     this.#end(undefined);
     if (isAlive) this.#endWhenWritten();
-    else this.#socket.destroy();
-    if (this.#isClosed) this.#clear();
+    else this.#drop();
   }
 
   /** The peer is as good as gone. */
   #lose(): void {
     if (this.isOver) return;
     this.#end(undefined);
-    this.#socket.destroy();
+    this.#drop();
   }
 
   #end(refusal: WireRefusal | undefined): void {
@@ -415,7 +414,14 @@ export class Connection implements FrameSink, Turning {
     else this.resume();
   }
 
+  /** Lets the descriptor go; one that is gone already brings no further "close". */
+  #drop(): void {
+    if (this.#isClosed) this.#clear();
+    else this.#socket.destroy();
+  }
+
   #clear(): void {
+    if (this.#phase === "closed") return;
     this.#phase = "closed";
     if (this.#wasOpen) this.#host.tally.dropped += this.#outbox.drop();
     if (this.#held > 0) this.#host.onHeld(this, -this.#held);

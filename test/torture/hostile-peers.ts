@@ -21,39 +21,62 @@ const wholeHead = Buffer.concat([head.subarray(0, 12), Buffer.alloc(16, 7), byte
 const address = Buffer.from("0000000000000009", "hex");
 const body = [text("echo"), text('{"a":1}')];
 
-const clientMessages: readonly Frames[] = [
-  [text("MDPC02"), byte(1), service, ...body],
-  [text("MDPC02"), byte(1), text("mmi.service"), service],
-  [text("MDPC02"), byte(1), text("mmi.workers"), empty],
-  [empty, text("MDPC02"), byte(1), service, ...body],
-  [empty, text("MDPC01"), service, ...body],
-  [empty, text("MDPC01"), text("mmi.broker")],
-  [empty, text("MDPC02"), text("REQUEST"), service, ...body],
-  [text("PLNC01"), byte(1), service, wholeHead, ...body],
-  [text("PLNC01"), byte(1), text("nobody"), wholeHead, ...body],
-  [text("PLNC01"), byte(4), service, wholeHead],
-  [text("PLNC01"), byte(5), service, wholeHead, Buffer.from("00000010", "hex")],
+/** What one side of one dialect says: peers that mix them are sent away at once. */
+const vocabularies: readonly (readonly Frames[])[] = [
+  [
+    [text("MDPC02"), byte(1), service, ...body],
+    [text("MDPC02"), byte(1), text("nobody"), ...body],
+    [text("MDPC02"), byte(1), text("mmi.service"), service],
+    [text("MDPC02"), byte(1), text("mmi.workers"), empty],
+  ],
+  [
+    [empty, text("MDPC02"), byte(1), service, ...body],
+    [empty, text("MDPC02"), byte(1), text("mmi.queue")],
+  ],
+  [
+    [empty, text("MDPC01"), service, ...body],
+    [empty, text("MDPC01"), text("mmi.broker")],
+  ],
+  [[empty, text("MDPC02"), text("REQUEST"), service, ...body]],
+  [
+    [text("PLNC01"), byte(1), service, wholeHead, ...body],
+    [text("PLNC01"), byte(1), text("nobody"), wholeHead, ...body],
+    [text("PLNC01"), byte(4), service, wholeHead],
+    [text("PLNC01"), byte(5), service, wholeHead, Buffer.from("00000010", "hex")],
+  ],
+  [
+    [text("MDPW02"), byte(3), address, empty, ...body],
+    [text("MDPW02"), byte(4), address, empty, ...body],
+    [text("MDPW02"), byte(5)],
+  ],
+  [
+    [empty, text("MDPW01"), byte(3), address, empty, ...body],
+    [empty, text("MDPW01"), byte(4)],
+  ],
+  [
+    [empty, text("MDPW02"), text("PARTIAL"), address, ...body],
+    [empty, text("MDPW02"), text("FINAL"), address, ...body],
+    [empty, text("MDPW02"), text("HEARTBEAT")],
+  ],
+  [
+    [text("PLNW01"), byte(3), service, wholeHead, ...body],
+    [text("PLNW01"), byte(4), service, wholeHead, ...body],
+    [text("PLNW01"), byte(9), service, wholeHead, text('{"code":"INTERNAL"}')],
+    [text("PLNW01"), byte(5)],
+  ],
 ];
-const workerMessages: readonly Frames[] = [
+/** How workers begin; also what ends the hearing of one that has begun. */
+const registrations: readonly Frames[] = [
   [text("MDPW02"), byte(1), service],
-  [text("MDPW02"), byte(1), text("mmi.service")],
-  [text("MDPW02"), byte(3), address, empty, ...body],
-  [text("MDPW02"), byte(4), address, empty, ...body],
-  [text("MDPW02"), byte(5)],
-  [text("MDPW02"), byte(6)],
   [empty, text("MDPW01"), byte(1), service],
-  [empty, text("MDPW01"), byte(3), address, empty, ...body],
-  [empty, text("MDPW01"), byte(4)],
   [empty, text("MDPW02"), text("READY"), service],
-  [empty, text("MDPW02"), text("PARTIAL"), address, ...body],
-  [empty, text("MDPW02"), text("FINAL"), address, ...body],
-  [empty, text("MDPW02"), text("HEARTBEAT")],
   [text("PLNW01"), byte(1), service, Buffer.from("00000004", "hex")],
-  [text("PLNW01"), byte(3), service, wholeHead, ...body],
-  [text("PLNW01"), byte(4), service, wholeHead, ...body],
-  [text("PLNW01"), byte(9), service, wholeHead, text('{"code":"INTERNAL"}')],
-  [text("PLNW01"), byte(5)],
+  [text("MDPW02"), byte(1), text("mmi.service")],
+  [text("MDPW02"), byte(6)],
 ];
+const everything = [...vocabularies.flat(), ...registrations];
+/** From here on the vocabularies are those of workers. */
+const firstOfWorkers = 5;
 
 /** The greeting of ZMTP 3.1 with the mechanism NULL. @see RFC 37 */
 const greeting = Buffer.concat([
@@ -127,12 +150,13 @@ function openPlans(random: Random): () => Plan {
 
   return () => {
     if (pick(100) === 0) return special();
-    const messages = choose([clientMessages, workerMessages, workerMessages]);
+    const at = pick(vocabularies.length);
+    const messages = vocabularies[at] ?? everything;
     const parts: Uint8Array[] = [greeting, ready(choose(["DEALER", "DEALER", "REQ", "ROUTER"]))];
+    if (at >= firstOfWorkers) parts.push(...message(registrations[at - firstOfWorkers] ?? []));
     let frames = 0;
     for (let left = 20 + pick(180); left > 0; left -= 1) {
-      const good = choose(messages);
-      const said = pick(3) === 0 ? good : mutator.mutate("frames", messages);
+      const said = next(messages);
       parts.push(...message(said));
       frames += said.length;
     }
@@ -140,6 +164,12 @@ function openPlans(random: Random): () => Plan {
     const isDamaged = pick(3) === 0;
     return isDamaged ? { ...made, bytes: damaged(made.bytes) } : made;
   };
+
+  /** The longer a peer is heard, the more it finds: most of what it says is right. */
+  function next(messages: readonly Frames[]): Frames {
+    if (pick(400) === 0) return choose(everything);
+    return pick(2) === 0 ? choose(messages) : mutator.mutate("frames", messages);
+  }
 
   function damaged(bytes: Buffer): Buffer {
     const [changed = bytes] = mutator.mutate("bytes", [[bytes]]);

@@ -296,3 +296,17 @@ test("a receiver that throws ends the router with its error", limit, async () =>
   await Promise.all(peers.map((peer) => peer.closed));
   await stage.router[Symbol.asyncDispose]();
 });
+
+for (const last of ["the end of its bytes", "a frame that is wrong"]) {
+  test(`who left with a backlog is forgotten at ${last}, and disposal ends`, limit, async () => {
+    await using stage = await raiseRouter({
+      take: (router, name) => router.send(name, [Buffer.from("to nobody")]),
+    });
+    const peer = await greet(stage.path);
+    const flood = Array.from({ length: 900 }, () => messageOf("much"));
+    if (last !== "the end of its bytes") flood.push(frameOf(0x40, Buffer.from("?")));
+    peer.socket.write(Buffer.concat(flood), () => peer.socket.destroy());
+    await stage.hear(901);
+    assert.equal(stage.router.counters.connections, 0);
+  });
+}
