@@ -9,13 +9,11 @@ import {
   encodePong,
   encodeReady,
   greeting,
-  greetingBytes,
-  isGreetingSoFar,
-  knowsPing,
   mayTalk,
   reasonOf,
   wireBytes,
 } from "./zmtp-codec.ts";
+import { Greeting } from "./zmtp-greeting.ts";
 import type { ConnectionHost } from "./zmtp-host.ts";
 import { Liveness } from "./zmtp-liveness.ts";
 import { fits, isLittle, isOverHalf, type Outbox } from "./zmtp-outbox.ts";
@@ -49,8 +47,8 @@ export class Connection implements FrameSink, Turning {
   /** Nothing is read any more. */
   isOver = false;
   #wasOpen = false;
-  #greeted: Buffer | undefined = Buffer.alloc(greetingBytes);
-  #greetedCount = 0;
+  /** Until it is whole. */
+  #greeting: Greeting | undefined = new Greeting();
   #isPingable = false;
   #held = 0;
   #turn = -1;
@@ -85,15 +83,6 @@ export class Connection implements FrameSink, Turning {
     socket.write(greeting);
   }
 
-  get isOpen(): boolean {
-    return this.#phase === "open";
-  }
-
-  /** Bytes and messages that wait for the peer. */
-  get hasWaiting(): boolean {
-    return this.#outbox.bytes > 0;
-  }
-
   /** Queues a message; false when there is no room, or the connection is over. */
   send(frames: Frames): boolean {
     if (this.#phase !== "open" || frames.length === 0) return false;
@@ -108,10 +97,7 @@ export class Connection implements FrameSink, Turning {
       }
     }
     outbox.put(frames, size);
-    if (!this.#isDirty) {
-      this.#isDirty = true;
-      this.#host.turns.addDirty(this);
-    }
+    this.#markDirty();
     if (outbox.fresh >= flushBytesMin || outbox.messages * 4 > limits.sendQueueMax) this.flush();
     if (isOverHalf(outbox, limits)) this.#slowDown();
     return true;
@@ -139,14 +125,11 @@ export class Connection implements FrameSink, Turning {
   /** Writes what waits, a second at most, and closes; the host hears of `onClosed` only. */
   finish(): void {
     if (this.#phase === "ending" || this.#phase === "closed") return;
-    this.isOver = true;
     if (this.#phase !== "open") {
-      this.#drop();
+      this.destroy();
       return;
     }
-    this.#phase = "ending";
-    this.#dueMs = this.#host.clock.monotonicMs() + lingerMs;
-    this.#host.watch(this, this.#dueMs);
+    this.#beginEnding();
     this.#socket.resume(); // to see the peer's end; what comes is thrown away
     this.#endWhenWritten();
   }
@@ -222,7 +205,7 @@ export class Connection implements FrameSink, Turning {
     const host = this.#host;
     host.tally.bytesIn += chunk.length;
     if (this.#liveness !== undefined) this.#liveness.hear(host.clock.monotonicMs());
-    const from = this.#phase === "greeting" ? this.#takeGreeting(chunk) : 0;
+    const from = this.#greeting === undefined ? 0 : this.#takeGreeting(this.#greeting, chunk);
     if (from >= chunk.length || this.isOver) return;
     this.reader.push(chunk, from);
     host.turns.schedule();
@@ -247,20 +230,20 @@ export class Connection implements FrameSink, Turning {
     else if (!this.#isPaused) this.#addBacklog();
   }
 
-  #takeGreeting(chunk: Buffer): number {
-    const greeted = this.#greeted ?? greeting;
-    const count = Math.min(greetingBytes - this.#greetedCount, chunk.length);
-    chunk.copy(greeted, this.#greetedCount, 0, count);
-    this.#greetedCount += count;
-    if (!isGreetingSoFar(greeted, this.#greetedCount)) {
+  /** Returns where in the chunk the greeting ends. */
+  #takeGreeting(greeted: Greeting, chunk: Buffer): number {
+    const taken = greeted.take(chunk);
+    if (taken === undefined) {
       this.refuse("greeting");
-    } else if (this.#greetedCount === greetingBytes) {
-      this.#isPingable = knowsPing(greeted);
-      this.#greeted = undefined;
+      return chunk.length;
+    }
+    if (greeted.isWhole) {
+      this.#isPingable = greeted.isPingable;
+      this.#greeting = undefined;
       this.#phase = "handshake";
       this.#socket.write(encodeReady(this.#host.type));
     }
-    return count;
+    return taken;
   }
 
   takeMessage(frames: Frames): boolean {
@@ -296,10 +279,7 @@ export class Connection implements FrameSink, Turning {
     this.#isSlow = this.#outbox.messages > 0;
     this.reader.mayTakeMessages = true;
     if (host.limits.pingMs !== undefined && this.#isPingable) this.#watch();
-    if (this.#outbox.fresh > 0) {
-      this.#isDirty = true;
-      host.turns.addDirty(this);
-    }
+    if (this.#outbox.fresh > 0) this.#markDirty();
     host.onOpen(this);
   }
 
@@ -323,6 +303,11 @@ export class Connection implements FrameSink, Turning {
   #putCommand(frame: Buffer): void {
     if (this.#outbox.bytes > this.#host.limits.sendBytesMax) return;
     this.#outbox.putBytes(frame);
+    this.#markDirty();
+  }
+
+  /** Asks for `flush` at the end of this turn. */
+  #markDirty(): void {
     if (this.#isDirty) return;
     this.#isDirty = true;
     this.#host.turns.addDirty(this);
@@ -349,7 +334,7 @@ export class Connection implements FrameSink, Turning {
   #settle(): void {
     this.#isWriting = false;
     const outbox = this.#outbox;
-    const { tally, limits, turns } = this.#host;
+    const { tally, limits } = this.#host;
     const before = outbox.bytes;
     tally.messagesOut += outbox.settle();
     tally.bytesOut += before - outbox.bytes;
@@ -357,10 +342,7 @@ export class Connection implements FrameSink, Turning {
       this.#endWhenWritten();
       return;
     }
-    if (outbox.fresh > 0 && !this.#isDirty) {
-      this.#isDirty = true;
-      turns.addDirty(this);
-    }
+    if (outbox.fresh > 0) this.#markDirty();
     if (this.#isSlow && !this.isOver && isLittle(outbox, limits)) {
       this.#isSlow = false;
       this.#host.onDrained(this);
@@ -398,11 +380,15 @@ export class Connection implements FrameSink, Turning {
   }
 
   #end(refusal: WireRefusal | undefined): void {
+    this.#beginEnding();
+    this.#host.onOver(this, refusal);
+  }
+
+  #beginEnding(): void {
     this.isOver = true;
     this.#phase = "ending";
     this.#dueMs = this.#host.clock.monotonicMs() + lingerMs;
     this.#host.watch(this, this.#dueMs);
-    this.#host.onOver(this, refusal);
   }
 
   /** The descriptor is gone; what was read before is still heard. */
