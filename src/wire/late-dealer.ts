@@ -1,5 +1,6 @@
 // A dealer of a transport that is loaded only now: what is sent meanwhile waits, within bounds.
 // It must not know which library it waits for.
+import { asError } from "../util/running.ts";
 import { checkEndpoint } from "./endpoint.ts";
 import type {
   DealerOptions,
@@ -13,8 +14,8 @@ import { newTally } from "./tally.ts";
 import { wireBytes } from "./zmtp-codec.ts";
 
 /**
- * Connects as soon as the transport is there. A library that does not load ends the process: it
- * belongs to the installation. @throws PlantError ENDPOINT_UNUSABLE
+ * Connects as soon as the transport is there. A library that does not load, or keys it does not
+ * take, end the socket. @throws PlantError ENDPOINT_UNUSABLE
  */
 export function connectLateDealer(
   load: () => Promise<Transport>,
@@ -48,8 +49,11 @@ export function connectLateDealer(
     return true;
   }
 
-  const opened = open();
+  const opened = open().then(() => undefined, asError);
+  const closed = Promise.withResolvers<undefined>();
+  const ended = opened.then((error) => error ?? dealer?.ended ?? closed.promise);
   return {
+    ended,
     get counters(): WireCounters {
       return dealer?.counters ?? tally;
     },
@@ -58,6 +62,7 @@ export function connectLateDealer(
       isClosed = true;
       await opened;
       await dealer?.[Symbol.asyncDispose]();
+      closed.resolve(undefined);
     },
   };
 }

@@ -137,6 +137,8 @@ export interface DealerOptions extends WireLimits {
  */
 export interface DealerSocket extends AsyncDisposable {
   readonly counters: WireCounters;
+  /** Settles with an error when the socket ends by a defect, as a receiver that throws. */
+  readonly ended: Promise<Error | undefined>;
   /** Queues a message; false when the queue is full and the message was dropped. */
   send(frames: Frames): boolean;
 }

@@ -74,6 +74,11 @@ export function openSteadyDealer(
       },
     });
     socket = made;
+    void made.ended.then((error) => {
+      if (error === undefined) return;
+      if (made === socket) isUp = false;
+      end(error);
+    });
   }
 
   function lose(reason: string): void {

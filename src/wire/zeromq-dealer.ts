@@ -1,5 +1,5 @@
 // A dealer on libzmq: one peer, one connection, a bounded queue. It must not know what travels.
-import { within } from "../util/running.ts";
+import { asError, within } from "../util/running.ts";
 import { checkEndpoint, unusable } from "./endpoint.ts";
 import { type Dealer, lingerMs, openDealer, receiveAll, reconnectCeilingMs } from "./libzmq.ts";
 import { bytesOf, refusalOf } from "./message-size.ts";
@@ -28,11 +28,13 @@ export function connectDealer(deps: WireDeps, options: DealerOptions): DealerSoc
 
 class ZeromqDealer implements DealerSocket {
   readonly counters: Tally = newTally();
+  readonly ended: Promise<Error | undefined>;
+  readonly #end: (error: Error | undefined) => void;
   readonly #deps: WireDeps;
   readonly #options: DealerOptions;
   readonly #socket: Dealer;
   readonly #line: WaitingLine;
-  readonly #received: Promise<unknown>;
+  readonly #received: Promise<Error | undefined>;
   readonly #closing = new AbortController();
   #stage: "new" | "up" | "over" = "new";
   #pumping: Promise<void> | undefined;
@@ -44,11 +46,33 @@ class ZeromqDealer implements DealerSocket {
     this.#socket = socket;
     const { sendQueueMax: messagesMax, sendBytesMax: bytesMax } = options;
     this.#line = new WaitingLine({ messagesMax, bytesMax });
-    socket.events.on("handshake", () => this.#rise());
-    socket.events.on("disconnect", () => this.#fall());
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.ended = promise;
+    this.#end = resolve;
+    socket.events.on("handshake", () => this.#guard(() => this.#rise()));
+    socket.events.on("disconnect", () => this.#guard(() => this.#fall()));
     socket.events.on("handshake:error:auth", () => this.#refused("key"));
     socket.events.on("handshake:error:protocol", () => this.#refused("handshake"));
-    this.#received = receiveAll(socket, (frames) => this.#take(frames));
+    this.#received = receiveAll(socket, (frames) => this.#guard(() => this.#take(frames)));
+    void this.#received.then((error) => {
+      if (error !== undefined) this.#fail(error);
+    });
+  }
+
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A receiver that throws is a defect: it is told nothing more. */
+  #fail(error: unknown): void {
+    this.#end(asError(error));
+    this.#stage = "over";
+    this.counters.dropped += this.#line.clear();
+    if (!this.#socket.closed) this.#socket.close();
   }
 
   send(frames: Frames): boolean {
@@ -84,11 +108,12 @@ class ZeromqDealer implements DealerSocket {
           : within(this.#deps.clock, leftMs, this.#pumping));
       }
       this.counters.dropped += this.#line.clear();
-      if (this.#stage === "up") this.#socket.linger = lingerMs;
+      if (this.#stage === "up" && !this.#socket.closed) this.#socket.linger = lingerMs;
       this.#stage = "over";
-      this.#socket.close();
+      if (!this.#socket.closed) this.#socket.close();
     }
     await this.#received;
+    this.#end(undefined);
   }
 
   #rise(): void {
@@ -166,7 +191,7 @@ class ZeromqDealer implements DealerSocket {
       }
       if (this.#isFull && this.#line.isShort && !this.#closing.signal.aborted) {
         this.#isFull = false;
-        this.#options.onDrained?.();
+        this.#guard(() => this.#options.onDrained?.());
       }
     }
     if (!socket.closed) socket.sendTimeout = 0;

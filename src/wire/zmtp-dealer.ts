@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { backoffMs } from "../util/backoff.ts";
 import type { Clock } from "../util/clock.ts";
 import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
-import { within } from "../util/running.ts";
+import { asError, within } from "../util/running.ts";
 import { checkEndpoint } from "./endpoint.ts";
 import type { DealerOptions, DealerSocket, Frames, WireDeps } from "./socket.ts";
 import { newTally } from "./tally.ts";
@@ -31,6 +31,8 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
   readonly clock: Clock;
   readonly tally = newTally();
   readonly turns = new Turns((error) => this.onDefect(error));
+  readonly ended: Promise<Error | undefined>;
+  readonly #end: (error: Error | undefined) => void;
   readonly #deps: WireDeps;
   readonly #outbox = new Outbox();
   readonly #stop = new AbortController();
@@ -49,9 +51,19 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
     this.limits = options;
     this.clock = deps.clock;
     this.#deps = deps;
-    this.#deadlines = watchDeadlines(deps.clock, (nowMs) => {
+    const { promise, resolve } = Promise.withResolvers<Error | undefined>();
+    this.ended = promise;
+    this.#end = resolve;
+    this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
+  }
+
+  #expire(nowMs: number): number {
+    try {
       return this.#connection?.expire(nowMs) ?? Number.POSITIVE_INFINITY;
-    });
+    } catch (error) {
+      this.onDefect(error);
+      return Number.POSITIVE_INFINITY;
+    }
   }
 
   get counters() {
@@ -141,11 +153,13 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
     this.#retry();
   }
 
-  /** A receiver that throws is a defect, and nobody waits for this socket's end: it surfaces. */
+  /** A receiver that throws is a defect: it is told nothing more. */
   onDefect(error: unknown): void {
+    this.#end(asError(error));
+    this.#stage = "over";
+    this.#stop.abort();
     this.#socket?.destroy();
     this.#connection?.destroy();
-    throw error;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -169,5 +183,6 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
     this.#stage = "over";
     this.tally.dropped += this.#outbox.drop();
     this.#deadlines.stop();
+    this.#end(undefined);
   }
 }

@@ -123,6 +123,7 @@ export function fakeWire(): FakeWire {
       queueMicrotask(() => meet(connection));
       return {
         counters: noCounts,
+        ended: new Promise(() => {}),
         send(frames) {
           if (!connection.isOpen || wire.room <= 0) return false;
           wire.room -= 1;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { systemClock as clock } from "../../../src/util/clock.ts";
 import { systemRandom as random } from "../../../src/util/random.ts";
-import { transport as runtime, transportNamed } from "../../../src/wire/wire.ts";
+import { openSteadyDealer, transport as runtime, transportNamed } from "../../../src/wire/wire.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pw-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -88,3 +88,33 @@ test("one router serves the network and unix sockets, each by its own way", asyn
   assert.equal(peers.size, 3);
   assert.deepEqual([router.counters.messagesIn, router.counters.refused.size], [3, 0]);
 });
+
+for (const name of ["zmtp", "zeromq"] as const) {
+  test(`a receiver that throws ends its dealer and those above it, over ${name}`, async () => {
+    const deps = { clock, random };
+    const transport = transportNamed(name);
+    const endpoint = `ipc://${join(folder, `throws-${name}`)}`;
+    await using router = await transport.bindRouter(deps, {
+      ...limits,
+      ...told,
+      connectionsMax: 10,
+      listeners: [{ principal: "p", endpoint }],
+      onMessage: (peer, frames) => router.send(peer, frames),
+    });
+    const defect = new Error("mine");
+    await using dealer = openSteadyDealer(
+      { ...deps, transport },
+      {
+        ...limits,
+        endpoint,
+        onUp: () => dealer.send([Buffer.from("a")]),
+        onLost: ignore,
+        onMessage: () => {
+          throw defect;
+        },
+      },
+    );
+    assert.equal(await dealer.ended, defect);
+    assert.equal(dealer.isUp, false);
+  });
+}

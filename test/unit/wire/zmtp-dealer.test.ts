@@ -247,3 +247,28 @@ test("attempts to connect are spread over at most a second each", limit, async (
   await dealer[Symbol.asyncDispose]();
   assert.equal(clock.waiting, 0);
 });
+
+for (const when of ["onUp", "onMessage", "onDown"] as const) {
+  test(`a receiver that throws at ${when} ends the dealer, not the process`, limit, async () => {
+    const defect = new Error("mine");
+    const { clock, dealer, path } = raise({
+      [when]: () => {
+        throw defect;
+      },
+    });
+    await using raw = await listen(path, greetingOf(), readyOf("ROUTER"), messageOf("hi"));
+    await clock.advance(100);
+    const { socket } = await raw.heard(0, when === "onDown" ? opening : 0);
+    if (when === "onDown") socket.destroy();
+    assert.equal(await dealer.ended, defect);
+    assert.equal(dealer.send([Buffer.from("x")]), false);
+    await dealer[Symbol.asyncDispose]();
+    assert.equal(dealer.counters.connections, 0);
+  });
+}
+
+test("a dealer that is disposed has ended without an error", limit, async () => {
+  const { dealer } = raise();
+  await dealer[Symbol.asyncDispose]();
+  assert.equal(await dealer.ended, undefined);
+});
