@@ -16,13 +16,12 @@ import type {
   WireRefusal,
 } from "./socket.ts";
 import { newTally, type Tally } from "./tally.ts";
-import { WaitingLine } from "./waiting-line.ts";
 import { answerKnock, type Room, type Verdict } from "./zap.ts";
+import { type Addressee, Outgoing } from "./zeromq-outgoing.ts";
 
 /** Listeners of one router: each has a thread-safe socket and a monitor in a context of 1,023. */
 const listenersMax = 256;
-/** Time between two tries to send to a peer whose pipe was full, or to listen again. */
-const retryMs = 2;
+/** Time between two tries to listen again. */
 const listenAgainMs = 100;
 /** Time in which libzmq tells of a lost connection by both its ways. */
 const settleMs = 250;
@@ -37,19 +36,14 @@ const unseenMax = 2000;
 const waitingMax = 64;
 /** Connections, beyond both, that may be shaking hands. */
 const shakingMax = 1024;
+/** Bytes of a message that nobody guesses. */
+const farewellBytes = 32;
 
-/** A peer that has a name: where it is, and what waits for it. */
-interface Link {
-  readonly peer: Peer;
-  readonly id: Buffer;
+/** A peer that has a name, and where it is. */
+interface Link extends Addressee {
   readonly port: Port;
   /** Its routing id as the key of its port. */
   readonly key: string;
-  line: WaitingLine | undefined;
-  isPumping: boolean;
-  isSlow: boolean;
-  /** Closed by us: libzmq cannot end one connection, so what it says is not heard. */
-  isShut: boolean;
 }
 
 const noEnds = { open: 0, quietEnds: 0, isSettling: false };
@@ -110,13 +104,12 @@ class ZeromqRouter implements RouterSocket {
   readonly #farewell: Buffer;
   readonly #ports: Port[] = [];
   readonly #links = new Map<Peer, Link>();
-  readonly #blocked = new Set<Link>();
+  readonly #outgoing: Outgoing<Link>;
   readonly #loops: Promise<Error | undefined>[] = [];
   readonly #closing = new AbortController();
   readonly #end: (error: Error | undefined) => void;
   #door: Awaited<ReturnType<typeof openDoor>> | undefined;
   #closed: Promise<void> | undefined;
-  #isRetrying = false;
   #isListeningAgain = false;
   #named = 0;
   /** Connections, standing or shaking hands, at which a listener is emptied. */
@@ -125,10 +118,16 @@ class ZeromqRouter implements RouterSocket {
   constructor(deps: WireDeps, options: RouterOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#farewell = Buffer.from(deps.random.bytes(32));
+    this.#farewell = Buffer.from(deps.random.bytes(farewellBytes));
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;
+    this.#outgoing = new Outgoing({ clock: deps.clock, counters: this.counters }, options, {
+      onSlow: options.onSlow,
+      onDrained: options.onDrained,
+      onLost: (link) => this.#part(link),
+      onDefect: resolve,
+    });
   }
 
   get listeners(): readonly Listener[] {
@@ -162,16 +161,7 @@ class ZeromqRouter implements RouterSocket {
       this.counters.dropped += 1;
       return;
     }
-    link.line ??= this.#newLine();
-    if (!link.line.push(frames, bytesOf(frames))) {
-      this.counters.dropped += 1;
-      return;
-    }
-    if (!link.isSlow && link.line.isLong) {
-      link.isSlow = true;
-      this.#options.onSlow(peer);
-    }
-    if (!link.isPumping && !this.#blocked.has(link)) void this.#pump(link);
+    this.#outgoing.send(link, frames);
   }
 
   pause(): boolean {
@@ -188,11 +178,6 @@ class ZeromqRouter implements RouterSocket {
   [Symbol.asyncDispose](): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
-  }
-
-  #newLine(): WaitingLine {
-    const { sendQueueMax: messagesMax, sendBytesMax: bytesMax } = this.#options;
-    return new WaitingLine({ messagesMax, bytesMax });
   }
 
   async #listen(wanted: Listener): Promise<void> {
@@ -342,7 +327,7 @@ class ZeromqRouter implements RouterSocket {
     const key = (id as Buffer).toString("latin1");
     const known = port.links.get(key);
     const [first] = frames;
-    if (frames.length === 1 && first?.length === 32 && this.#farewell.equals(first)) {
+    if (frames.length === 1 && first?.length === farewellBytes && this.#farewell.equals(first)) {
       port.quietEnds -= 1;
       if (known !== undefined) this.#part(known);
       return;
@@ -364,7 +349,7 @@ class ZeromqRouter implements RouterSocket {
     this.#named += 1;
     const peer = `z${this.#named}`;
     const state = { line: undefined, isPumping: false, isSlow: false, isShut: false };
-    const link: Link = { peer, id: Buffer.from(id), port, key, ...state };
+    const link: Link = { peer, id: Buffer.from(id), socket: port.socket, port, key, ...state };
     port.links.set(key, link);
     this.#links.set(peer, link);
     return link;
@@ -373,78 +358,14 @@ class ZeromqRouter implements RouterSocket {
   #part(link: Link): void {
     link.port.links.delete(link.key);
     this.#links.delete(link.peer);
-    this.#blocked.delete(link);
-    this.counters.dropped += link.line?.clear() ?? 0;
+    this.#outgoing.forget(link);
     if (!link.isShut && !this.#closing.signal.aborted) this.#options.onGone(link.peer);
-  }
-
-  /** Sends what waits for a peer, in order, until its pipe is full or nothing waits. */
-  async #pump(link: Link): Promise<void> {
-    const { socket } = link.port;
-    link.isPumping = true;
-    for (;;) {
-      const first = link.line?.first;
-      if (first === undefined || socket.closed) break;
-      let failure: unknown;
-      await socket.send([link.id, ...first] as Buffer[]).catch((error: unknown) => {
-        failure = error;
-      });
-      if (failure !== undefined && !this.#hasFailed(link, failure)) break;
-      if (failure === undefined) this.#sent(link);
-    }
-    link.isPumping = false;
-  }
-
-  #sent(link: Link): void {
-    const { line } = link;
-    if (line === undefined || line.length === 0) return;
-    this.counters.messagesOut += 1;
-    this.counters.bytesOut += line.shift();
-    if (link.isSlow && line.isShort) {
-      link.isSlow = false;
-      if (!link.isShut && !this.#closing.signal.aborted) this.#options.onDrained(link.peer);
-    }
-  }
-
-  /** @returns whether to go on. @throws what is no failure of one peer. */
-  #hasFailed(link: Link, failure: unknown): boolean {
-    const { code } = failure as NodeJS.ErrnoException;
-    if (code === "EAGAIN") {
-      this.#blocked.add(link);
-      if (!this.#isRetrying) void this.#retry();
-      return false;
-    }
-    if (code === "EHOSTUNREACH") {
-      this.#part(link);
-      return false;
-    }
-    if (!link.port.socket.closed) this.#end(asError(failure));
-    return false;
-  }
-
-  /** libzmq does not tell when one peer reads again, so those that did not are tried now and then. */
-  async #retry(): Promise<void> {
-    this.#isRetrying = true;
-    while (this.#blocked.size > 0) {
-      await this.#deps.clock.sleep(retryMs);
-      for (const link of [...this.#blocked]) {
-        this.#blocked.delete(link);
-        if (!link.isPumping) void this.#pump(link);
-      }
-    }
-    this.#isRetrying = false;
   }
 
   async #close(): Promise<void> {
     const { clock } = this.#deps;
     this.#closing.abort();
-    const until = clock.monotonicMs() + lingerMs;
-    while ([...this.#links.values()].some(({ line }) => line !== undefined && line.length > 0)) {
-      if (clock.monotonicMs() >= until) break;
-      await clock.sleep(retryMs);
-    }
-    for (const link of this.#links.values()) this.counters.dropped += link.line?.clear() ?? 0;
-    this.#blocked.clear();
+    await this.#outgoing.finish(this.#links, lingerMs);
     for (const { socket } of this.#ports) {
       socket.linger = lingerMs; // libzmq goes on to send what it holds
       socket.close();
