@@ -170,27 +170,30 @@ export const header = {
   mdp2Worker: 7,
 } as const;
 
+/** The digits at the end of a header, as 16 bits. */
+const version = { one: 0x3031, two: 0x3032 } as const;
+
 /** Which header a frame is. */
 export function headerOf(frame: Uint8Array | undefined): number {
   if (frame === undefined) return header.none;
   if (frame.length !== 6) return frame.length === 0 ? header.empty : header.none;
-  const version = ((frame[4] ?? 0) << 8) | (frame[5] ?? 0);
+  const digits = ((frame[4] ?? 0) << 8) | (frame[5] ?? 0);
   switch (signedAt(frame, 0)) {
     case 0x504c_4e43: // PLNC
-      return version === 0x3031 ? header.plantClient : header.none;
+      return digits === version.one ? header.plantClient : header.none;
     case 0x504c_4e57: // PLNW
-      return version === 0x3031 ? header.plantWorker : header.none;
+      return digits === version.one ? header.plantWorker : header.none;
     case 0x4d44_5043: // MDPC
-      return version === 0x3032 ? header.mdp2Client : mdp1(version, header.mdp1Client);
+      return digits === version.two ? header.mdp2Client : mdp1(digits, header.mdp1Client);
     case 0x4d44_5057: // MDPW
-      return version === 0x3032 ? header.mdp2Worker : mdp1(version, header.mdp1Worker);
+      return digits === version.two ? header.mdp2Worker : mdp1(digits, header.mdp1Worker);
     default:
       return header.none;
   }
 }
 
-function mdp1(version: number, found: number): number {
-  return version === 0x3031 ? found : header.none;
+function mdp1(digits: number, found: number): number {
+  return digits === version.one ? found : header.none;
 }
 
 /** Writes 32 bits at an offset, big-endian. */
@@ -201,17 +204,21 @@ export function putWord(frame: Uint8Array, at: number, value: number): void {
   frame[at + 3] = value;
 }
 
+/** What the high 4 bytes of an id count, and their end: ids are below 2^53. */
+const highWord = 2 ** 32;
+const highMax = 2 ** 21;
+
 /** Writes an id below 2^53 as 8 bytes. */
 export function putId(frame: Uint8Array, id: number): void {
   const low = id >>> 0; // the remainder, without a division of floating-point numbers
-  putWord(frame, 0, (id - low) / 4_294_967_296);
+  putWord(frame, 0, (id - low) / highWord);
   putWord(frame, 4, low);
 }
 
 /** The id in the first 8 bytes; -1 when it is 2^53 or more. */
 export function idAt(frame: Uint8Array): number {
   const high = wordAt(frame, 0);
-  return high < 2_097_152 ? high * 4_294_967_296 + wordAt(frame, 4) : -1;
+  return high < highMax ? high * highWord + wordAt(frame, 4) : -1;
 }
 
 /** The address of a client that foreign workers see: the broker's own id of the request. */

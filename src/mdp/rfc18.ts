@@ -27,14 +27,25 @@ import {
 const clientFrame = bytesOf("MDPC02");
 const workerFrame = bytesOf("MDPW02");
 
-const clientCommands = {
-  partial: commandFrame(2),
-  final: commandFrame(3),
+/** The command bytes, by side. */
+const clientCommands = { request: 1, partial: 2, final: 3 } as const;
+const workerCommands = {
+  ready: 1,
+  request: 2,
+  partial: 3,
+  final: 4,
+  heartbeat: 5,
+  disconnect: 6,
 } as const;
-const request = commandFrame(2);
+
+const replies = {
+  partial: commandFrame(clientCommands.partial),
+  final: commandFrame(clientCommands.final),
+} as const;
+const request = commandFrame(workerCommands.request);
 const plain = {
-  heartbeat: [workerFrame, commandFrame(5)],
-  disconnect: [workerFrame, commandFrame(6)],
+  heartbeat: [workerFrame, commandFrame(workerCommands.heartbeat)],
+  disconnect: [workerFrame, commandFrame(workerCommands.disconnect)],
 };
 const enveloped = {
   heartbeat: [empty, ...plain.heartbeat],
@@ -46,7 +57,7 @@ const enveloped = {
  * @throws PlantError FRAME_MALFORMED; `detail.part` is the first frame that is wrong.
  */
 export function decodeFromClient(frames: Frames, at: number): FromClient {
-  if (commandOf(frames[at]) !== 1) return malformed("command");
+  if (commandOf(frames[at]) !== clientCommands.request) return malformed("command");
   const service = serviceOf(frames[at + 1]);
   const body = requestBodyOf(frames, at + 2, service);
   return { kind: "request", service, head: foreignHead, body };
@@ -59,19 +70,20 @@ export function decodeFromClient(frames: Frames, at: number): FromClient {
 export function decodeFromWorker(frames: Frames, at: number): FromWorker {
   const command = commandOf(frames[at]);
   switch (command) {
-    case 1:
+    case workerCommands.ready:
       endsAt(frames, at + 2);
       return { kind: "ready", service: serviceOf(frames[at + 1]), concurrency: 1 };
-    case 3:
-    case 4: {
+    case workerCommands.partial:
+    case workerCommands.final: {
       const id = addressId(frames[at + 1]);
       if (frames[at + 2]?.length !== 0) return malformed("delimiter");
-      return { kind: command === 3 ? "partial" : "final", id, body: bodyOf(frames, at + 3) };
+      const kind = command === workerCommands.partial ? "partial" : "final";
+      return { kind, id, body: bodyOf(frames, at + 3) };
     }
-    case 5:
+    case workerCommands.heartbeat:
       endsAt(frames, at + 1);
       return { kind: "heartbeat" };
-    case 6:
+    case workerCommands.disconnect:
       endsAt(frames, at + 1);
       return { kind: "disconnect" };
     default:
@@ -82,7 +94,7 @@ export function decodeFromWorker(frames: Frames, at: number): FromWorker {
 /** Encodes what the broker says to a client; nothing for an error. */
 export function encodeToClient(message: ToClient, isEnveloped: boolean): Frames | undefined {
   if (message.kind === "error") return undefined;
-  const command = clientCommands[message.kind];
+  const command = replies[message.kind];
   const service = serviceFrame(message.service);
   const start = isEnveloped
     ? [empty, clientFrame, command, service]

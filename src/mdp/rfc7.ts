@@ -27,9 +27,12 @@ import {
 const clientFrame = bytesOf("MDPC01");
 const workerFrame = bytesOf("MDPW01");
 
-const request = commandFrame(2);
-const heartbeat: Frames = [empty, workerFrame, commandFrame(4)];
-const disconnect: Frames = [empty, workerFrame, commandFrame(5)];
+/** The command bytes of workers; clients have none. */
+const commands = { ready: 1, request: 2, reply: 3, heartbeat: 4, disconnect: 5 } as const;
+
+const request = commandFrame(commands.request);
+const heartbeat: Frames = [empty, workerFrame, commandFrame(commands.heartbeat)];
+const disconnect: Frames = [empty, workerFrame, commandFrame(commands.disconnect)];
 
 /**
  * Reads what a client says; its header was read. Clients have one command, and no frame for it.
@@ -47,18 +50,18 @@ export function decodeFromClient(frames: Frames): FromClient {
  */
 export function decodeFromWorker(frames: Frames): FromWorker {
   switch (commandOf(frames[2])) {
-    case 1:
+    case commands.ready:
       endsAt(frames, 4);
       return { kind: "ready", service: serviceOf(frames[3]), concurrency: 1 };
-    case 3: {
+    case commands.reply: {
       const id = addressId(frames[3]);
       if (frames[4]?.length !== 0) return malformed("delimiter");
       return { kind: "final", id, body: bodyOf(frames, 5) };
     }
-    case 4:
+    case commands.heartbeat:
       endsAt(frames, 3);
       return { kind: "heartbeat" };
-    case 5:
+    case commands.disconnect:
       endsAt(frames, 3);
       return { kind: "disconnect" };
     default:
