@@ -8,12 +8,11 @@ import { asError, type Running, startLoop } from "../util/running.ts";
 import {
   type KeyPair,
   type Listener,
-  type Peer,
+  type RouterOptions,
   type RouterSocket,
   type Transport,
   transport,
   type WireCounters,
-  type WireRefusal,
 } from "../wire/wire.ts";
 import type { BrokerAnswer } from "./answers.ts";
 import { describe } from "./mmi.ts";
@@ -97,13 +96,6 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
     clock.monotonicMs(),
   );
   const core = openCore(state, log);
-  const notes = { noted: new Map<string, number>(), nowMs: 0 };
-  const refused = (refusal: WireRefusal, listener: Listener, peer: Peer | undefined) => {
-    notes.nowMs = now();
-    const { principal, endpoint } = listener;
-    if (isNoted(notes, `${refusal} ${endpoint} ${peer ?? ""}`)) return;
-    log.warn("The sockets refused a peer", { reason: refusal, principal, endpoint });
-  };
   const opened = await (deps.transport ?? transport).bindRouter(
     { clock, random },
     {
@@ -119,7 +111,7 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
       onGone: (peer) => core.take({ kind: "gone", peer, nowMs: now() }),
       onSlow: (peer) => core.take({ kind: "slow", peer, nowMs: now() }),
       onDrained: (peer) => core.take({ kind: "drained", peer, nowMs: now() }),
-      onRefused: refused,
+      onRefused: noteRefusals(log, now),
     },
   );
   endpoints = opened.listeners;
@@ -144,6 +136,16 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
       await heart[Symbol.asyncDispose]();
       await opened[Symbol.asyncDispose]();
     },
+  };
+}
+
+/** Tells the log what the sockets refuse, once per peer, reason and minute. */
+function noteRefusals(log: Log, now: () => number): RouterOptions["onRefused"] {
+  const notes = { noted: new Map<string, number>(), nowMs: 0 };
+  return (reason, { principal, endpoint }, peer) => {
+    notes.nowMs = now();
+    if (isNoted(notes, `${reason} ${endpoint} ${peer ?? ""}`)) return;
+    log.warn("The sockets refused a peer", { reason, principal, endpoint });
   };
 }
 

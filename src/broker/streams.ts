@@ -1,4 +1,4 @@
-// Replies in parts: passed on or joined, and paced so that a slow reader slows its own stream alone.
+// Replies in parts: passed on or joined, and paced so that a slow reader slows its own stream only.
 // It must not know sockets, clocks, or what parts mean.
 import { abilities, type Frames, plant, sizeOf } from "../mdp/mdp.ts";
 import { holdWorker, letGo } from "./pauses.ts";
