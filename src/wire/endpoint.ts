@@ -11,6 +11,9 @@ import { makeFolder } from "../util/folder.ts";
 const probeMs = 2;
 /** Longest path of a unix socket. @see unix(7), sun_path */
 const pathBytesMax = 107;
+/** Owner and group come in, nobody else does. */
+const folderMode = 0o750;
+const socketMode = 0o660;
 
 /** The path of an `ipc://` endpoint; nothing for another kind. */
 function pathOf(endpoint: string): string | undefined {
@@ -35,7 +38,7 @@ export async function prepareEndpoint(endpoint: string): Promise<void> {
   const path = pathOf(endpoint);
   if (path === undefined) return;
   try {
-    makeFolder(dirname(path), 0o750);
+    makeFolder(dirname(path), folderMode);
   } catch (error) {
     throw unusable(endpoint, (error as NodeJS.ErrnoException).code ?? String(error), error);
   }
@@ -47,7 +50,7 @@ export async function prepareEndpoint(endpoint: string): Promise<void> {
 /** Lets owner and group in by a socket that was just bound. */
 export function openToGroup(endpoint: string): void {
   const path = pathOf(endpoint);
-  if (path !== undefined && existsSync(path)) chmodSync(path, 0o660);
+  if (path !== undefined && existsSync(path)) chmodSync(path, socketMode);
 }
 
 /** An address nobody can listen on or connect to, and why. */
@@ -56,12 +59,12 @@ export function unusable(endpoint: string, reason: string, cause?: unknown): Pla
 }
 
 /** Waits, no longer than told, until nobody listens at an address. */
-export async function untilFree(clock: Clock, endpoint: string, ms: number): Promise<void> {
+export async function untilFree(clock: Clock, endpoint: string, waitMaxMs: number): Promise<void> {
   const [, host = "", port = ""] = /^tcp:\/\/(.*):(\d+)$/.exec(endpoint) ?? [];
   const bare = host.replace(/^\[|\]$/g, "");
   const any: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };
   const where = pathOf(endpoint) ?? { host: any[bare] ?? bare, port: Number(port) };
-  const endMs = clock.monotonicMs() + ms;
+  const endMs = clock.monotonicMs() + waitMaxMs;
   while ((await isListening(where)) && clock.monotonicMs() < endMs) await clock.sleep(probeMs);
 }
 

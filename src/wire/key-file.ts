@@ -45,7 +45,7 @@ export function writeNewKeyPair(path: string): KeyPair {
   return pair;
 }
 
-/** The pair a file holds; where there is no file, a new one. @throws PlantError KEY_FILE_UNUSABLE */
+/** The pair a file holds; a new one where there is none. @throws PlantError KEY_FILE_UNUSABLE */
 export function ensureKeyPair(path: string): KeyPair {
   try {
     statSync(path);

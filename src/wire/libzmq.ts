@@ -68,8 +68,9 @@ export class WatchedRouter extends Router {
   }
 
   /**
-   * Stops listening at once, and ends every connection that came by it. Not by `unbindSync`, which binds in zeromq 6.8, nor
-   * by `unbind`, during which nothing can be sent: libzmq ends a listener by the same call.
+   * Stops listening at once, and ends every connection that came by it. Not by `unbindSync`, which
+   * binds in zeromq 6.8, nor by `unbind`, during which nothing can be sent: libzmq ends a listener
+   * by the same call.
    */
   unlisten(endpoint: string): void {
     this.disconnect(endpoint);

@@ -7,6 +7,9 @@ import type { DealerOptions, DealerSocket, Frames, WireDeps } from "./socket.ts"
 import { newTally, type Tally } from "./tally.ts";
 import { WaitingLine } from "./waiting-line.ts";
 
+/** Time between two looks whether what waits may go out before the end. */
+const waitMs = 5;
+
 /**
  * Starts to connect. Nothing is given to libzmq before the connection stands, so that a connection
  * refused for good can be tried again without a loss.
@@ -104,7 +107,7 @@ class ZeromqDealer implements DealerSocket {
         const leftMs = until - this.#deps.clock.monotonicMs();
         if (leftMs <= 0) break;
         await (this.#pumping === undefined
-          ? this.#deps.clock.sleep(Math.min(5, leftMs))
+          ? this.#deps.clock.sleep(Math.min(waitMs, leftMs))
           : within(this.#deps.clock, leftMs, this.#pumping));
       }
       this.counters.dropped += this.#line.clear();

@@ -23,8 +23,13 @@ const accepted: Readonly<Record<SocketType, readonly string[]>> = {
 
 /** Longest identity in READY. */
 const identityBytesMax = 255;
-/** Longest context of a PING. */
+/** Longest context of a PING, and the unit of its time to live: a tenth of a second. */
 const contextBytesMax = 16;
+const ttlUnitMs = 100;
+/** Where in the greeting its signature ends, and versions and mechanism stand. */
+const signatureEndAt = 9;
+const majorAt = 10;
+const minorAt = 11;
 const mechanismAt = 12;
 const mechanism = Buffer.alloc(20);
 mechanism.write("NULL", "latin1");
@@ -32,9 +37,9 @@ mechanism.write("NULL", "latin1");
 /** What we open with: version 3.1, mechanism NULL, as-server 0. Never to be changed. */
 export const greeting: Buffer = Buffer.alloc(greetingBytes);
 greeting[0] = 0xff;
-greeting[9] = 0x7f;
-greeting[10] = 3;
-greeting[11] = 1;
+greeting[signatureEndAt] = 0x7f;
+greeting[majorAt] = 3;
+greeting[minorAt] = 1;
 mechanism.copy(greeting, mechanismAt);
 
 /**
@@ -43,8 +48,8 @@ mechanism.copy(greeting, mechanismAt);
  */
 export function isGreetingSoFar(bytes: Uint8Array, count: number): boolean {
   if (count > 0 && bytes[0] !== 0xff) return false;
-  if (count > 9 && bytes[9] !== 0x7f) return false;
-  if (count > 10 && (bytes[10] ?? 0) < 3) return false;
+  if (count > signatureEndAt && bytes[signatureEndAt] !== 0x7f) return false;
+  if (count > majorAt && (bytes[majorAt] ?? 0) < 3) return false;
   for (let at = mechanismAt; at < Math.min(count, mechanismAt + mechanism.length); at += 1) {
     if (bytes[at] !== mechanism[at - mechanismAt]) return false;
   }
@@ -53,7 +58,7 @@ export function isGreetingSoFar(bytes: Uint8Array, count: number): boolean {
 
 /** Whether the peer of a whole greeting knows PING and PONG, which came with version 3.1. */
 export function knowsPing(bytes: Uint8Array): boolean {
-  return bytes[10] !== 3 || (bytes[11] ?? 0) >= 1;
+  return bytes[majorAt] !== 3 || (bytes[minorAt] ?? 0) >= 1;
 }
 
 /** A command of a peer. */
@@ -81,7 +86,7 @@ export function decodeCommand(body: Uint8Array): Command | undefined {
       return { kind: "error", reason: rest.toString("latin1", 1) };
     case "PING":
       if (rest.length < 2 || rest.length > 2 + contextBytesMax) return undefined;
-      return { kind: "ping", ttlMs: rest.readUInt16BE(0) * 100, context: rest.subarray(2) };
+      return { kind: "ping", ttlMs: rest.readUInt16BE(0) * ttlUnitMs, context: rest.subarray(2) };
     case "PONG":
       return rest.length > contextBytesMax ? undefined : { kind: "pong" };
     default:

@@ -1,7 +1,7 @@
 // What waits to be written to one peer: small frames are copied into slabs, large ones go by
 // reference. It must not know sockets; whoever writes takes the pieces.
 import type { Frames, WireLimits } from "./socket.ts";
-import { writeHead } from "./zmtp-codec.ts";
+import { longHeadBytes, writeHead } from "./zmtp-codec.ts";
 
 /** The first slab of a peer in a turn is small, further ones are large. */
 const slabBytes = { small: 4096, large: 65_536 } as const;
@@ -64,7 +64,7 @@ export class Outbox {
       const frame = frames[at];
       if (frame === undefined) continue;
       const { length } = frame;
-      const into = this.#room(length < byReferenceMin ? length + 9 : 9);
+      const into = this.#room(length < byReferenceMin ? length + longHeadBytes : longHeadBytes);
       const body = writeHead(into, this.#used, length, at === last);
       if (length < byReferenceMin) {
         into.set(frame, body);

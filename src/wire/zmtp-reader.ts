@@ -172,7 +172,7 @@ export class FrameReader {
     return this.#known(at + shortHeadBytes, end) ?? this.#view(at + shortHeadBytes, end);
   }
 
-  /** The frame of an earlier message in this place, if these bytes are the same: no view is made. */
+  /** The frame of an earlier message in this place, if it has these bytes: no view is made. */
   #known(from: number, to: number): Buffer | undefined {
     const known = this.#seen?.[this.#frames.length];
     if (known === undefined || known.length !== to - from) return undefined;
