@@ -17,8 +17,6 @@ import {
 const window = plant.creditAtStart;
 /** Parts beyond a client's credit that are passed on where a worker cannot be paused. */
 const excessMax = 4 * window;
-/** Most credit a client may have outstanding. */
-const creditMax = 2 ** 31;
 /** What a frame that is kept to be joined counts beside its bytes. */
 const frameBytes = 64;
 
@@ -90,17 +88,22 @@ function pace(state: State, request: Request, stream: Stream): void {
     grantOwed(state, request, stream);
   }
   if (mustHold(request, client, stream)) holdWorker(state, request, stream);
+  else if (isPaced(request) && overflows(state, client)) cut(state, request, sendQueueMax);
   if (!stream.isHolding) return;
   const isOverdrawn = !worker.canPause && grants(request) && stream.credit < -excessMax;
   if (isOverdrawn) cut(state, request, excessMax);
   else if (overflows(state, client)) cut(state, request, sendQueueMax);
 }
 
-/** Grants for a client that cannot, in halves of what a stream starts with, while it reads. */
+/**
+ * Grants what is owed, while the client reads: for a client that cannot grant, in halves of what a
+ * stream starts with.
+ */
 function grantOwed(state: State, request: Request, stream: Stream): void {
   const { client, worker, service } = request;
-  if (worker === undefined || client?.isSlow !== false) return;
-  if (stream.owed < window / 2 && stream.bytes < plant.creditBytes / 2) return;
+  if (worker === undefined || client?.isSlow !== false || stream.owed === 0) return;
+  const isLittle = stream.owed < window / 2 && stream.bytes < plant.creditBytes / 2;
+  if (isLittle && !grants(request)) return;
   const credit = stream.owed;
   stream.owed = 0;
   stream.bytes = 0;
@@ -112,17 +115,14 @@ function grantOwed(state: State, request: Request, stream: Stream): void {
   });
 }
 
-/** Whether no more parts should come for now. */
+/**
+ * Whether no more parts should come for now. A worker of ours serves others meanwhile, so it is
+ * held only if it does not wait for credit itself.
+ */
 function mustHold(request: Request, client: Client, stream: Stream): boolean {
-  const isOurs = isPaced(request);
-  if (client.isSlow && (!isOurs || isHalfFull(client))) return true;
-  if (!grants(request)) return false;
-  return isOurs ? stream.credit < 0 : stream.credit < 1 || stream.bytes >= plant.creditBytes;
-}
-
-/** Whether so much was sent to a slow client that even granted parts must wait. */
-function isHalfFull({ slowMessages, slowBytes }: Client): boolean {
-  return slowMessages > sendQueueMax / 8 || slowBytes > sendBytesMax / 8;
+  if (isPaced(request)) return grants(request) && stream.credit < 0;
+  if (client.isSlow) return true;
+  return grants(request) && (stream.credit < 1 || stream.bytes >= plant.creditBytes);
 }
 
 /** Whether the next message for a client that does not read may find no room. */
@@ -140,21 +140,19 @@ export function cut(state: State, request: Request, max: number): void {
   stop(state, request);
 }
 
-/** The client takes more parts. */
+/**
+ * The client takes more parts: not more than it was sent, so that one who grants and never reads
+ * has no more on its way than any other.
+ */
 export function credit(state: State, request: Request, more: number): void {
-  const { client, worker, service } = request;
-  if (client === undefined || !grants(request)) return;
-  request.stream ??= newStream();
-  const { stream } = request;
-  stream.credit = Math.min(creditMax, stream.credit + more);
-  stream.bytes = 0;
-  if (worker === undefined) return;
-  tell(state, worker, {
-    kind: "credit",
-    service: service.name,
-    head: headOf(state, request),
-    credit: more,
-  });
+  const { client, stream } = request;
+  if (client === undefined || stream === undefined || !grants(request)) return;
+  const granted = Math.min(more, window - stream.credit);
+  if (granted <= 0) return;
+  stream.credit += granted;
+  stream.owed += granted;
+  if (isPaced(request)) grantOwed(state, request, stream);
+  else stream.bytes = 0;
   if (stream.isHolding && !mustHold(request, client, stream)) letGo(state, request);
 }
 
@@ -171,7 +169,7 @@ export function speedUp(state: State, client: Client): void {
   for (const request of client.open) {
     const { stream } = request;
     if (stream === undefined) continue;
-    if (isPaced(request) && !grants(request)) grantOwed(state, request, stream);
+    if (isPaced(request)) grantOwed(state, request, stream);
     if (stream.isHolding && !mustHold(request, client, stream)) letGo(state, request);
   }
 }

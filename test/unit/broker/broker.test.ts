@@ -215,7 +215,9 @@ test("credit travels to the worker, parts travel to a client that wants them", (
   const { ready, ask, reply, raw, headOf } = bench();
   ready("w");
   const sent = ask("c", 1, "echo", 5000, plant.flag.partials | plant.flag.credit);
-  assert.deepEqual(kinds(reply("w", idOf(sent), "partial")), ["c:partial"]);
+  for (let part = 0; part < 8; part += 1) {
+    assert.deepEqual(kinds(reply("w", idOf(sent), "partial")), ["c:partial"]);
+  }
   const credit = { kind: "credit", service: "echo", head: headOf(1, 0), credit: 8 } as const;
   const [told] = raw("c", plant.encodeFromClient(credit));
   assert.ok(told?.kind === "credit" && told.credit === 8 && told.to === "w");
