@@ -2,6 +2,7 @@
 // It must not know sockets, clocks, or what bodies mean beside the name of an operation.
 import { encodeToClient, type Frames, type FromClient, type Head, sizeOf } from "../mdp/mdp.ts";
 import type { Refusal } from "./answers.ts";
+import { crowdIn } from "./crowding.ts";
 import { answerInternal, isInternal } from "./mmi.ts";
 import { abandon, dispatch, enqueue, newRequest } from "./requests.ts";
 import { bytesRefusal, serviceFor } from "./room.ts";
@@ -166,7 +167,8 @@ function admit(
     return;
   }
   const worker = service.queued === 0 ? service.idle.first : undefined;
-  if (worker === undefined && service.queued >= service.policy.queueMax) {
+  const isFull = worker === undefined && service.queued >= service.policy.queueMax;
+  if (isFull && !crowdIn(state, client, service)) {
     service.totals.queueFull += 1;
     const error = serviceError(service, "QUEUE_FULL");
     refuse(state, client, asked, { reason: "queue", error });

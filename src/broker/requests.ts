@@ -109,8 +109,9 @@ function mayRepeat({ service, attempts }: Request): boolean {
 
 /** Queues a request; what it holds is accounted for. */
 export function enqueue(state: State, request: Request): void {
-  turnOf(request).waiting.append(request);
-  wait(state, request);
+  const turn = turnOf(request);
+  turn.waiting.append(request);
+  wait(state, request, turn);
 }
 
 /** The turn of a request's client at its service, in the list of turns. */
@@ -122,6 +123,7 @@ function turnOf(request: Request): Turn {
     turn = {
       client,
       waiting: new LinkedList(),
+      count: 0,
       before: undefined,
       after: undefined,
       isLinked: false,
@@ -133,8 +135,12 @@ function turnOf(request: Request): Turn {
   return turn;
 }
 
-function wait(state: State, request: Request): void {
+function wait(state: State, request: Request, turn: Turn): void {
   const { service, dueMs, size, heldBytes } = request;
+  const { share } = turn.client.peer;
+  turn.count += 1;
+  if (2 * turn.count > service.policy.queueMax) service.fullest = turn;
+  service.queuedByShare.set(share, (service.queuedByShare.get(share) ?? 0) + 1);
   const { queueTtlMs } = service.policy;
   const isForAll = dueMs === Number.POSITIVE_INFINITY && queueTtlMs === Number.POSITIVE_INFINITY;
   const ttlMs = isForAll ? state.settings.requestTtlMs : queueTtlMs;
@@ -158,12 +164,16 @@ function watchOver(state: State, request: Request, dueMs: number): void {
 function leaveQueue(state: State, request: Request): void {
   const { service, turn } = request;
   if (turn === undefined) return;
+  const { share } = turn.client.peer;
   turn.waiting.remove(request);
+  turn.count -= 1;
   request.turn = undefined;
   if (turn.waiting.first === undefined) {
     service.turns.remove(turn);
     service.turnByClient.delete(turn.client);
+    if (service.fullest === turn) service.fullest = undefined;
   }
+  service.queuedByShare.set(share, (service.queuedByShare.get(share) ?? 1) - 1);
   service.queued -= 1;
   state.queued -= 1;
   if (service.queued === 0 && service.workers.size === 0) settle(state, service);
@@ -351,5 +361,5 @@ function repeat(state: State, request: Request): void {
   turn.waiting.prepend(request);
   service.turns.remove(turn);
   service.turns.prepend(turn);
-  wait(state, request);
+  wait(state, request, turn);
 }

@@ -111,6 +111,8 @@ export interface Stream {
 export interface Turn extends Linked<Turn> {
   readonly client: Client;
   readonly waiting: LinkedList<Request>;
+  /** How many wait. */
+  count: number;
 }
 
 /** A request between its arrival and its last reply. */
@@ -160,7 +162,10 @@ export interface Service {
   /** Clients whose requests wait; whose turn is next stands first. */
   readonly turns: LinkedList<Turn>;
   readonly turnByClient: Map<Client, Turn>;
+  /** The turn that last had more than half of what may wait. */
+  fullest: Turn | undefined;
   queued: number;
+  readonly queuedByShare: Map<Share, number>;
   busy: number;
   wasServed: boolean;
   isForgotten: boolean;

@@ -167,6 +167,42 @@ test("shares: no principal takes bytes that are set aside for others", () => {
   assert.deepEqual(send("store/a", 1, kilobyte), []);
 });
 
+test("queueMax: one client that has more than half of a queue gives way to one with nothing", () => {
+  const { ask, state } = bench({ requestsPerPeerMax: 9 });
+  for (const id of [1, 2, 3, 4]) ask("c", id);
+  const said = ask("d", 1);
+  assert.deepEqual([kinds(said), codeOf(said)], [["c:error"], "QUEUE_FULL"]);
+  assert.deepEqual(kinds(ask("d", 2)), ["d:error"], "one with something waits for its turn");
+  assert.deepEqual(kinds(ask("e", 1)), ["c:error"]);
+  assert.deepEqual(kinds(ask("f", 1)), ["f:error"], "a client with half of it keeps it");
+  assert.deepEqual(kinds(ask("c", 5)), ["c:error"]);
+  const { totals } = state.services.get("echo") ?? {};
+  assert.deepEqual([state.queued, state.refused.queue, totals?.queueFull], [4, 5, 5]);
+});
+
+test("shares: no principal fills a queue against another, with however many clients", () => {
+  const { ask, ready, state } = bench(
+    { queueMax: 4, peersMax: 40 },
+    { doors: doors("net", "store") },
+  );
+  for (let at = 0; at < 4; at += 1) assert.equal(codeOf(ask(`net/${at}`, 1)), undefined);
+  assert.deepEqual(kinds(ask("store/c", 1)), ["net/3:error"]);
+  assert.deepEqual(kinds(ask("store/d", 1)), ["store/d:error"], "it has what is set aside for it");
+  assert.deepEqual(kinds(ask("net/4", 1)), ["net/4:error"]);
+  ready("store/w", "echo", 9);
+  const counts = state.services.get("echo")?.queuedByShare.values() ?? [];
+  assert.deepEqual([state.queued, ...counts], [0, 0, 0]);
+});
+
+test("a request that was at a worker gives way to nobody", () => {
+  const policies = { echo: { retry: "if-lost", queueMax: 2 } } as const;
+  const { ask, ready, gone } = bench({ policies });
+  ready("w", "echo", 2);
+  for (const id of [1, 2]) ask("c", id);
+  gone("w");
+  assert.deepEqual(kinds(ask("d", 1)), ["d:error"]);
+});
+
 test("shares: where one principal listens, all room is its own", () => {
   const { ask } = bench({ queueMax: 20 }, { doors: doors("admin", "admin") });
   for (let at = 0; at < 8; at += 1) assert.equal(codeOf(ask(`admin/${at}`, 1)), undefined);

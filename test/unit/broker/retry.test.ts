@@ -174,7 +174,7 @@ test("every silent worker is dropped, idle or busy, wherever it stands in the li
 test("queueMax of a service holds at the limit and refuses one beyond", () => {
   const { ask, state } = bench({ policies: { echo: { queueMax: 2 } } });
   assert.deepEqual([...ask("c", 1), ...ask("c", 2)], []);
-  assert.equal(codeOf(ask("d", 3)), "QUEUE_FULL");
+  assert.equal(codeOf(ask("c", 3)), "QUEUE_FULL");
   assert.deepEqual([state.refused.queue, state.queued], [1, 2]);
 });
 
