@@ -83,6 +83,11 @@ export class Connection implements FrameSink, Turning {
     socket.write(greeting);
   }
 
+  /** Bytes that wait and were not handed to the kernel. */
+  get fresh(): number {
+    return this.#outbox.fresh;
+  }
+
   /** Queues a message; false when there is no room, or the connection is over. */
   send(frames: Frames): boolean {
     if (this.#phase !== "open" || frames.length === 0) return false;

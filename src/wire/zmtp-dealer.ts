@@ -30,7 +30,7 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
   readonly limits: DealerOptions;
   readonly clock: Clock;
   readonly tally = newTally();
-  readonly turns = new Turns((error) => this.onDefect(error));
+  readonly turns: Turns;
   readonly ended: Promise<Error | undefined>;
   readonly #end: (error: Error | undefined) => void;
   readonly #deps: WireDeps;
@@ -50,6 +50,7 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
   constructor(deps: WireDeps, options: DealerOptions) {
     this.limits = options;
     this.clock = deps.clock;
+    this.turns = new Turns({ clock: deps.clock, onDefect: (error) => this.onDefect(error) });
     this.#deps = deps;
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;

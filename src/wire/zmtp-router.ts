@@ -48,7 +48,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   readonly limits: RouterOptions;
   readonly clock: Clock;
   readonly tally = newTally();
-  readonly turns = new Turns((error) => this.onDefect(error));
+  readonly turns: Turns;
   readonly listeners: Listener[] = [];
   readonly ended: Promise<Error | undefined>;
   readonly #end: (error: Error | undefined) => void;
@@ -68,6 +68,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   constructor(deps: WireDeps, options: RouterOptions) {
     this.limits = options;
     this.clock = deps.clock;
+    this.turns = new Turns({ clock: deps.clock, onDefect: (error) => this.onDefect(error) });
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;
