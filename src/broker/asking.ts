@@ -5,16 +5,9 @@ import type { Refusal } from "./answers.ts";
 import { crowdIn } from "./crowding.ts";
 import { answerInternal, isInternal } from "./mmi.ts";
 import { abandon, dispatch, enqueue, newRequest } from "./requests.ts";
-import { bytesRefusal, serviceFor } from "./room.ts";
+import { bytesRefusal, requestsRefusal, serviceFor } from "./room.ts";
 import { countRefused, errorOf, limitError, sayError, serviceError } from "./speech.ts";
-import {
-  type Client,
-  placesMax,
-  type Right,
-  type Service,
-  type State,
-  sendQueueMax,
-} from "./state.ts";
+import { type Client, type Right, type Service, type State, sendQueueMax } from "./state.ts";
 import { credit, overflows } from "./streams.ts";
 
 type Asked = Extract<FromClient, { kind: "request" }>;
@@ -134,8 +127,9 @@ function isWithinLimits(state: State, client: Client, asked: Asked, size: number
     const error = limitError(state, "messages a client has not read", sendQueueMax);
     return refuse(state, client, asked, { reason: "requests", error });
   }
-  if (state.dispatched + state.queued >= placesMax) {
-    const error = limitError(state, "open requests of all clients", placesMax);
+  const openMax = requestsRefusal(state, client.peer.share);
+  if (openMax > 0) {
+    const error = limitError(state, "open requests of all clients", openMax);
     return refuse(state, client, asked, { reason: "requests", error });
   }
   return true;

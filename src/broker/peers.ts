@@ -169,6 +169,7 @@ function newWorker(peer: Peer, service: Service, concurrency: number): Worker {
     service,
     concurrency,
     active: [],
+    abandoned: 0,
     heardMs: 0,
     saidMs: 0,
     workingMs: 0,

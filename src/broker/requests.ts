@@ -18,6 +18,10 @@ import {
 import { slotEndMs } from "./timing-wheel.ts";
 
 const nothing: Frames = [];
+/** Requests of lost workers that are dealt with in one go. */
+const lostMax = 1000;
+/** Cancelled requests that may stay unanswered: always, by one worker, by all of a principal. */
+const abandonedMax = { few: 64, worker: 1024, share: 16_384 } as const;
 
 /** A request that came in: in the client's list, not yet waiting nor with a worker. */
 export function newRequest(
@@ -50,6 +54,7 @@ export function newRequest(
     hasParts: false,
     stream: undefined,
     turn: undefined,
+    isAbandoned: false,
     isOver: false,
     isFresh: true,
     newer: undefined,
@@ -63,6 +68,8 @@ export function newRequest(
     later: undefined,
   };
   client.open.push(request);
+  client.peer.share.requests += 1;
+  state.open += 1;
   client.byId?.set(request.key, request);
   if (state.fresh !== undefined) state.fresh.newer = request;
   state.fresh = request;
@@ -204,7 +211,7 @@ export function dispatch(state: State, worker: Worker, request: Request): void {
   takePlace(state, request);
   request.atWorker = worker.active.push(request) - 1;
   service.idle.remove(worker);
-  if (worker.active.length < worker.concurrency) service.idle.append(worker);
+  if (worker.active.length < worker.concurrency && !isStuck(worker)) service.idle.append(worker);
   if (worker.active.length === 1) worker.workingMs = state.nowMs;
   service.busy += 1;
   state.dispatched += 1;
@@ -258,6 +265,8 @@ function detach(state: State, request: Request): void {
   if (client === undefined) return;
   letGo(state, request);
   letBodyGo(state, request);
+  client.peer.share.requests -= 1;
+  state.open -= 1;
   request.client = undefined;
   state.wheel.remove(request);
   client.byId?.delete(request.key);
@@ -271,6 +280,7 @@ function detach(state: State, request: Request): void {
 /** Takes a request from its worker's list, which may have other work or none from here on. */
 function leaveWorker(state: State, worker: Worker, request: Request): void {
   leavePlace(state, request);
+  if (request.isAbandoned) countAbandoned(worker, -1);
   const last = worker.active.pop();
   if (last !== undefined && last !== request) {
     worker.active[request.atWorker] = last;
@@ -293,6 +303,7 @@ export function release(state: State, worker: Worker, request: Request): void {
 export function offer(state: State, worker: Worker): void {
   const { service } = worker;
   if (worker.isLinked || worker.isSlow || worker.active.length >= worker.concurrency) return;
+  if (isStuck(worker)) return;
   service.idle.append(worker);
   if (service.queued > 0) pump(state, service);
 }
@@ -313,7 +324,21 @@ export function stop(state: State, request: Request): void {
     end(state, request);
     return;
   }
+  request.isAbandoned = true;
+  countAbandoned(worker, 1);
+  if (isStuck(worker)) service.idle.remove(worker);
   tell(state, worker, { kind: "cancel", service: service.name, head: headOf(state, request) });
+}
+
+function countAbandoned(worker: Worker, change: number): void {
+  worker.abandoned += change;
+  worker.peer.share.abandoned += change;
+}
+
+/** Whether a worker leaves so many cancelled requests unanswered that it gets no more. */
+function isStuck({ abandoned, peer }: Worker): boolean {
+  if (abandoned < abandonedMax.few) return false;
+  return abandoned >= abandonedMax.worker || peer.share.abandoned >= abandonedMax.share;
 }
 
 /** Time is up: the client hears of it, and a worker is told to stop. */
@@ -333,22 +358,39 @@ export function expire(state: State, request: Request): void {
 /** A worker is out: what it was working on goes to another, or its clients are told. */
 export function loseWork(state: State, worker: Worker): void {
   const { service } = worker;
-  const lost = [...worker.active].sort((a, b) => b.order - a.order); // the newest first
+  const lost = [...worker.active].sort((a, b) => a.order - b.order);
   for (const request of lost) {
     letGo(state, request);
     leaveWorker(state, worker, request);
-    if (request.client !== undefined && !request.hasParts && mayRepeat(request)) {
+    if (request.client === undefined) end(state, request);
+    else state.lost.push(request);
+  }
+  endLost(state);
+  pump(state, service);
+}
+
+/** Deals with requests whose worker is out, the newest first; a part of them where it is many. */
+export function endLost(state: State): void {
+  const { lost } = state;
+  const served = new Set<Service>();
+  for (let count = 0; count < lostMax; count += 1) {
+    const request = lost.pop();
+    if (request === undefined) break;
+    const { service } = request;
+    if (request.isOver) continue;
+    if (!request.hasParts && mayRepeat(request)) {
       repeat(state, request);
+      served.add(service);
       continue;
     }
     end(state, request);
-    if (request.client === undefined) continue;
     state.counters.requestsLost += 1;
     service.totals.lost += 1;
     sayFailed(state, request, serviceError(service, "WORKER_LOST"));
     detach(state, request);
   }
-  pump(state, service);
+  for (const service of served) pump(state, service);
+  if (lost.length > 0) state.wakeMs = state.nowMs;
 }
 
 /** Puts a request back in front of its client's others, and its client in front. */

@@ -2,20 +2,31 @@
 // It must not know messages.
 import { Latency } from "./latency.ts";
 import { LinkedList } from "./linked-list.ts";
-import type { Client, Peer, Request, Service, Share, State } from "./state.ts";
+import {
+  type Client,
+  newShare,
+  type Peer,
+  placesMax,
+  type Request,
+  type Service,
+  type Share,
+  type State,
+} from "./state.ts";
 
 /** What all requests may hold, in messages of the largest size; one client may hold one. */
 const largestHeldMax = 4;
 /** Peers or services looked at, at most, to find one that makes room. */
 const looksMax = 16;
+/** Open requests of all clients, where the limits of one client or queue are no higher. */
+const openMax = 65_536;
 
-type Kind = "peers" | "services" | "bytes";
+type Kind = "peers" | "services" | "requests" | "bytes";
 
 /** The share of a principal. */
 export function shareOf(state: State, principal: string): Share {
   let share = state.shares.get(principal);
   if (share === undefined) {
-    share = { principal, reserve: 0, peers: 0, services: 0, bytes: 0 };
+    share = newShare(principal, 0);
     state.shares.set(principal, share);
   }
   return share;
@@ -23,14 +34,30 @@ export function shareOf(state: State, principal: string): Share {
 
 /** What there is of a kind in all. */
 export function roomOf(state: State, kind: Kind): number {
-  const { settings } = state;
-  if (kind === "peers") return settings.peersMax;
-  return kind === "services" ? settings.servicesMax : largestHeldMax * settings.messageBytesMax;
+  const { peersMax, servicesMax, messageBytesMax, requestsPerPeerMax, queueMax } = state.settings;
+  switch (kind) {
+    case "peers":
+      return peersMax;
+    case "services":
+      return servicesMax;
+    case "requests":
+      return Math.min(placesMax, Math.max(openMax, 2 * requestsPerPeerMax, 2 * queueMax));
+    case "bytes":
+      return largestHeldMax * messageBytesMax;
+  }
 }
 
 function usedOf(state: State, kind: Kind): number {
-  if (kind === "peers") return state.peers.size;
-  return kind === "services" ? state.services.size : state.bytes;
+  switch (kind) {
+    case "peers":
+      return state.peers.size;
+    case "services":
+      return state.services.size;
+    case "requests":
+      return state.open;
+    case "bytes":
+      return state.bytes;
+  }
 }
 
 /** Whether a principal may take so much more: nobody takes what is set aside for others. */
@@ -178,6 +205,13 @@ export function settle(state: State, service: Service): void {
 export function noteLatency(service: Service, ms: number): void {
   service.latency ??= new Latency();
   service.latency.note(ms);
+}
+
+/** The bound of open requests that one more of a principal would break; 0 for none. */
+export function requestsRefusal(state: State, share: Share): number {
+  const isRoomy = hasRoom(state, share, { kind: "requests", more: 1 });
+  if (isRoomy && state.dispatched + state.queued < placesMax) return 0;
+  return roomOf(state, "requests");
 }
 
 /** Which bound of held bytes one more body would break, or nothing. */

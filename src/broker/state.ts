@@ -27,6 +27,10 @@ export interface Share {
   readonly reserve: number;
   peers: number;
   services: number;
+  /** Open requests of its clients. */
+  requests: number;
+  /** Cancelled requests that its workers have not answered. */
+  abandoned: number;
   /** Bytes of bodies that are held. */
   bytes: number;
 }
@@ -78,6 +82,8 @@ export interface Worker extends Linked<Worker> {
   readonly service: Service;
   readonly concurrency: number;
   readonly active: Request[];
+  /** How many of them were cancelled. */
+  abandoned: number;
   heardMs: number;
   saidMs: number;
   /** When it got work after having none. */
@@ -144,6 +150,8 @@ export interface Request extends Linked<Request>, Timed<Request> {
   hasParts: boolean;
   stream: Stream | undefined;
   turn: Turn | undefined;
+  /** Cancelled while its worker had it. */
+  isAbandoned: boolean;
   isOver: boolean;
   /** Its neighbours among requests whose bytes lie in what the transport read. */
   isFresh: boolean;
@@ -241,6 +249,8 @@ export interface State {
   /** The high bits of the next id. */
   generation: number;
   readonly wheel: TimingWheel<Request>;
+  /** Requests whose worker is out, and whose clients are yet to be told; the newest last. */
+  readonly lost: Request[];
   /** The newest request whose bytes still lie in what the transport read; the others follow. */
   fresh: Request | undefined;
   readonly counters: Mutable<CountersAnswer>;
@@ -254,6 +264,8 @@ export interface State {
   clients: number;
   queued: number;
   dispatched: number;
+  /** Requests somebody waits for. */
+  open: number;
   bytes: number;
   order: number;
   nowMs: number;
@@ -282,7 +294,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
   const shares = new Map<string, Share>();
   for (const principal of principals) {
     const reserve = principals.size > 1 ? reserved / principals.size : 0;
-    shares.set(principal, { principal, reserve, peers: 0, services: 0, bytes: 0 });
+    shares.set(principal, newShare(principal, reserve));
   }
   return {
     settings,
@@ -298,6 +310,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     freePlaces: [],
     generation: 1 + Math.floor(about.seed * (generations - 1)),
     wheel: new TimingWheel(),
+    lost: [],
     fresh: undefined,
     counters: noCounts(),
     refused: noRefusals(),
@@ -307,6 +320,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     clients: 0,
     queued: 0,
     dispatched: 0,
+    open: 0,
     bytes: 0,
     order: 0,
     nowMs,
@@ -315,6 +329,12 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     wakeMs: 0,
     effects: new Effects(),
   };
+}
+
+/** A principal that uses nothing. */
+export function newShare(principal: string, reserve: number): Share {
+  const counts = { peers: 0, services: 0, requests: 0, abandoned: 0, bytes: 0 };
+  return { principal, reserve, ...counts };
 }
 
 function noCounts(): Mutable<CountersAnswer> {

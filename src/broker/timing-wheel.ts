@@ -53,13 +53,17 @@ export class TimingWheel<T extends Timed<T>> {
     this.size -= 1;
   }
 
-  /** Forgets and returns what is due, the earliest first. */
-  takeDue(nowMs: number): readonly T[] {
+  /**
+   * Forgets and returns what is due, the earliest first.
+   * @param max so many at most; where it is as many, more may be due.
+   */
+  takeDue(nowMs: number, max = Number.POSITIVE_INFINITY): readonly T[] {
     const now = Math.floor(nowMs / slotMs);
     const due: T[] = [];
-    for (let at = Math.max(this.#seen, now - slots + 1); at <= now && this.size > 0; at += 1) {
+    let at = Math.max(this.#seen, now - slots + 1);
+    for (; at <= now && this.size > 0 && due.length < max; at += 1) {
       let item = this.#heads[at % slots];
-      while (item !== undefined) {
+      while (item !== undefined && due.length < max) {
         const { later } = item;
         if (item.wakeMs <= nowMs) {
           this.remove(item);
@@ -68,7 +72,7 @@ export class TimingWheel<T extends Timed<T>> {
         item = later;
       }
     }
-    this.#seen = Math.max(this.#seen, now);
+    this.#seen = Math.max(this.#seen, due.length < max ? now : at - 1);
     return due.length > 1 ? due.sort((a, b) => a.wakeMs - b.wakeMs) : due;
   }
 

@@ -1,14 +1,18 @@
 // What time alone leads to: expiry, silent workers, heartbeats.
 // It must not know sockets, clocks, or what bodies mean.
 import { beat, loseWorker } from "./peers.ts";
-import { copyFresh, expire } from "./requests.ts";
+import { copyFresh, endLost, expire } from "./requests.ts";
 import type { State, Worker } from "./state.ts";
 import { cutHeld } from "./streams.ts";
+
+/** Requests that end in one tick at most: whatever else there is to do comes in between. */
+const dueMax = 1000;
 
 /** Ends what has waited too long, drops silent workers, and beats to the others. */
 export function watch(state: State): void {
   copyFresh(state);
-  for (const request of state.wheel.takeDue(state.nowMs)) {
+  const due = state.wheel.takeDue(state.nowMs, dueMax);
+  for (const request of due) {
     if (!request.isOver) expire(state, request);
   }
   const periodMs = state.settings.heartbeatMs / 4;
@@ -16,7 +20,9 @@ export function watch(state: State): void {
     state.watchMs = state.nowMs + periodMs;
     for (const worker of state.workers) watchWorker(state, worker);
   }
-  state.wakeMs = Math.min(state.watchMs, state.wheel.nextMs(state.nowMs, periodMs));
+  const wakeMs = Math.min(state.watchMs, state.wheel.nextMs(state.nowMs, periodMs));
+  state.wakeMs = due.length < dueMax ? wakeMs : state.nowMs;
+  endLost(state);
 }
 
 function watchWorker(state: State, worker: Worker): void {

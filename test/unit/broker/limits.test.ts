@@ -2,7 +2,7 @@
 // It must not know sockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bench, codeOf, errorOf, kinds } from "../../fakes/broker.ts";
+import { bench, codeOf, errorOf, idOf, kinds } from "../../fakes/broker.ts";
 import { rfc18 } from "../../fakes/foreign-peers.ts";
 
 const text = (value: string) => Buffer.from(value);
@@ -201,6 +201,35 @@ test("a request that was at a worker gives way to nobody", () => {
   for (const id of [1, 2]) ask("c", id);
   gone("w");
   assert.deepEqual(kinds(ask("d", 1)), ["d:error"]);
+});
+
+test("shares: no principal takes open requests that are set aside for others", () => {
+  const { ask, ready, gone, state } = bench(
+    { queueMax: 1, requestsPerPeerMax: 32_768 },
+    { doors: doors("net", "store") },
+  );
+  ready("net/w", "echo", 65_535);
+  let asked = 0;
+  for (const peer of ["net/a", "net/b"]) {
+    for (let id = 0; codeOf(ask(peer, id)) === undefined; id += 1) asked += 1;
+  }
+  assert.equal(asked, 49_152);
+  assert.deepEqual(kinds(ask("store/c", 1)), ["net/w:request"]);
+  for (const peer of ["net/a", "net/b"]) gone(peer);
+  assert.deepEqual([state.open, state.shares.get("net")?.requests], [1, 0]);
+});
+
+test("a worker that leaves very many cancelled requests unanswered gets no more", () => {
+  const { ask, cancel, ready, reply, state } = bench();
+  ready("w", "echo", 65_535);
+  const ids: number[] = [];
+  for (let id = 0; id < 1024; id += 1) {
+    ids.push(idOf(ask("c", id)));
+    cancel("c", id);
+  }
+  assert.deepEqual(ask("c", 5000), []);
+  assert.deepEqual(kinds(reply("w", ids[0] ?? -1)), ["w:request"]);
+  assert.deepEqual([state.workers.values().next().value?.abandoned, state.queued], [1023, 0]);
 });
 
 test("shares: where one principal listens, all room is its own", () => {

@@ -110,6 +110,22 @@ test("what is due comes in order, however far away it was, after a standstill to
   }
 });
 
+test("what is due may be taken in parts, and nothing is forgotten", () => {
+  const wheel = new TimingWheel<Item>();
+  for (let at = 0; at < 100; at += 1) {
+    const one = item(1000 + 10 * (at % 30));
+    wheel.insert(one, one.dueMs);
+  }
+  const counts: number[] = [];
+  for (let round = 0; round < 5; round += 1) {
+    const due = wheel.takeDue(1200, 20);
+    for (const { dueMs } of due) assert.ok(dueMs <= 1200);
+    counts.push(due.length);
+  }
+  assert.deepEqual(counts, [20, 20, 20, 13, 0]);
+  assert.equal(wheel.takeDue(2000, 50).length, 27);
+});
+
 test("what is never due is not noted", () => {
   const wheel = new TimingWheel<Item>();
   wheel.insert(item(0), Number.POSITIVE_INFINITY);

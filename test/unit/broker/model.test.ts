@@ -223,13 +223,17 @@ class Schedule {
       state.queued,
       state.dispatched,
       state.bytes,
+      state.open,
+      state.lost.length,
       state.wheel.size,
       state.workers.size,
     ];
-    assert.deepEqual(held, [0, 0, 0, 0, 0], this.where);
+    assert.deepEqual(held, [0, 0, 0, 0, 0, 0, 0], this.where);
     assert.equal(state.fresh, undefined, this.where);
     assert.equal(state.freePlaces.length, state.places.length, this.where);
-    for (const share of state.shares.values()) assert.equal(share.bytes, 0, this.where);
+    for (const { bytes, requests, abandoned } of state.shares.values()) {
+      assert.deepEqual([bytes, requests, abandoned], [0, 0, 0], this.where);
+    }
     for (const service of state.services.values()) {
       assert.deepEqual([service.queued, service.busy, service.turnByClient.size], [0, 0, 0]);
     }

@@ -171,6 +171,33 @@ test("every silent worker is dropped, idle or busy, wherever it stands in the li
   );
 });
 
+test("the loss of very many requests is told in parts, and each is told once", () => {
+  const { ready, ask, gone, tick, state } = bench({ requestsPerPeerMax: 3000 });
+  ready("w", "echo", 65_535);
+  for (let id = 0; id < 2500; id += 1) ask("c", id, "echo", 60_000);
+  const told = gone("w");
+  assert.equal(told.length, 1000);
+  assert.ok(state.wakeMs <= state.nowMs, "a tick is wanted at once");
+  ready("v");
+  told.push(...tick(1), ...tick(2), ...tick(3));
+  assert.deepEqual([told.length, state.open, state.lost.length], [2500, 0, 0]);
+  const lost = told.filter((one) => codeOf([one]) === "WORKER_LOST");
+  const ids = new Set(lost.map((one) => ("head" in one ? one.head.id : -1)));
+  assert.equal(ids.size, 2500);
+});
+
+test("very many requests that are due at one moment end in parts", () => {
+  const { ask, tick, state } = bench({
+    requestsPerPeerMax: 3000,
+    queueMax: 3000,
+    messageBytesMax: 100_000,
+  });
+  for (let id = 0; id < 2500; id += 1) ask("c", id, "echo", 500);
+  assert.equal(tick(525).length, 1000);
+  assert.ok(state.wakeMs <= state.nowMs, "a tick is wanted at once");
+  assert.deepEqual([tick(526).length, tick(527).length, state.open], [1000, 500, 0]);
+});
+
 test("queueMax of a service holds at the limit and refuses one beyond", () => {
   const { ask, state } = bench({ policies: { echo: { queueMax: 2 } } });
   assert.deepEqual([...ask("c", 1), ...ask("c", 2)], []);
