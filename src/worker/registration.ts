@@ -15,6 +15,7 @@ import {
 } from "../wire/wire.ts";
 import { Assignment, type Carrier } from "./assignment.ts";
 import { encodeError, isPromise, type RawOperation } from "./operations.ts";
+import { Standing } from "./standing.ts";
 
 /** A registered worker. */
 export interface Worker extends Running {
@@ -48,6 +49,8 @@ const headroomFrames = 8;
 const headroomBytes = 4096;
 /** Messages waiting for the broker. */
 const sendQueueMax = 16_384;
+/** Why a connection is given up that the broker wants no more. */
+const sentAway = "it sent us away";
 /** Requests looked at per millisecond, at most, for those whose time is over. */
 const looksPerMs = 256;
 
@@ -57,6 +60,7 @@ export class Registration implements Worker, Carrier {
   readonly #deps: RegistrationDeps;
   readonly #settings: RegistrationSettings;
   readonly #serve: RawOperation;
+  readonly #standing: Standing;
   /** What this connection's requests became, those that have not begun among them. */
   readonly #assignments = new Map<number, Assignment>();
   /** Requests that wait until operations of a lost connection give up their room. */
@@ -81,6 +85,7 @@ export class Registration implements Worker, Carrier {
     this.#deps = deps;
     this.#settings = settings;
     this.#serve = serve;
+    this.#standing = new Standing({ log: deps.log, nowMs: () => this.nowMs() }, settings);
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
     this.#dealer = this.#openDealer();
     const { clock } = deps;
@@ -152,17 +157,16 @@ export class Registration implements Worker, Carrier {
       sendQueueMax,
       sendBytesMax: 4 * messageBytesMax,
       onMessage: (frames) => this.#hear(frames),
-      onUp: (isAnew) => this.#up(isAnew),
+      onUp: () => this.#up(),
       onLost: (reason) => this.#lost(reason),
       onDrained: () => this.#drained(),
     });
   }
 
-  #up(isAnew: boolean): void {
-    const { service, concurrency, endpoint } = this.#settings;
+  #up(): void {
+    const { service, concurrency } = this.#settings;
     this.#isSuspect = false;
     this.#hasRoom = true;
-    if (isAnew) this.#deps.log.info("The broker is back", { endpoint });
     this.#heardMs = this.nowMs();
     if (this.#closed !== undefined) return;
     this.#dealer.send(plant.encodeFromWorker({ kind: "ready", service, concurrency }));
@@ -183,13 +187,17 @@ export class Registration implements Worker, Carrier {
 
   /** Stops what is under way, whose replies nobody awaits. */
   #lost(reason: string): void {
-    const { endpoint, service } = this.#settings;
-    this.#deps.log.warn("The broker is lost", { code: "BROKER_LOST", endpoint, service, reason });
+    this.#standing.lost(reason, reason === sentAway);
     for (const assignment of this.#assignments.values()) assignment.abort("BROKER_LOST");
     this.#assignments.clear();
     this.#waiting = [];
     this.#held = [];
     this.#tellIdle();
+  }
+
+  #welcome(): void {
+    this.#dealer.prove();
+    this.#standing.welcome();
   }
 
   #hear(frames: Frames): void {
@@ -206,17 +214,17 @@ export class Registration implements Worker, Carrier {
     }
     switch (message.kind) {
       case "request": {
-        this.#dealer.prove();
+        this.#welcome();
         const { head, body } = message;
         const { connection } = this.#dealer;
         this.#accept(new Assignment(this, { head, body, atMs: nowMs, connection }));
         return;
       }
       case "heartbeat":
-        this.#dealer.prove();
+        this.#welcome();
         return;
       case "disconnect":
-        this.#dealer.lose("it sent us away");
+        this.#dealer.lose(sentAway);
         return;
       case "cancel":
         this.#assignments.get(message.head.id)?.abort("CANCELLED");
