@@ -1,6 +1,6 @@
 // What workers say: READY, replies, signs of life, farewell.
 // It must not know sockets, clocks, or what bodies mean.
-import { abilities, type Frames, type FromWorker } from "../mdp/mdp.ts";
+import { abilities, type Frames, type FromWorker, plant } from "../mdp/mdp.ts";
 import { ban, refusePeer, register } from "./peers.ts";
 import { release, requestAt } from "./requests.ts";
 import { noteLatency } from "./room.ts";
@@ -87,5 +87,13 @@ function count(state: State, request: Request): void {
   const { service, arrivedMs } = request;
   state.counters.replies += 1;
   service.totals.replies += 1;
-  noteLatency(service, state.nowMs - arrivedMs);
+  if (!isStream(request)) noteLatency(service, state.nowMs - arrivedMs);
+}
+
+/** How long somebody watches says nothing of how fast the service is. */
+function isStream({ hasParts, flags, client }: Request): boolean {
+  if (hasParts) return true;
+  const isAsked = (flags & plant.flag.partials) !== 0;
+  // Other dialects have no word by which a client could say that it wants no parts.
+  return isAsked && (client === undefined || abilities[client.peer.dialect].credit);
 }

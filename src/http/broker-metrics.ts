@@ -133,7 +133,7 @@ function totalFamilies(services: readonly ServiceReport[]): Family[] {
 function answerTimes(services: readonly ServiceReport[]): Family {
   return histogram(
     "broker_service_answer_seconds",
-    "Time from the arrival of a request to its last reply.",
+    "Time from the arrival of a request to its reply; streams are left out.",
     services.filter(({ latency }) => latency.count > 0).map(distributionOf),
   );
 }

@@ -106,6 +106,16 @@ test("mmi.queue tells of each service what waits, since when, and by which polic
   assert.deepEqual([latency.count, latency.sumMs, latency.maxMs], [1, 100, 100]);
 });
 
+test("how long somebody watches is no answer time", () => {
+  const { ready, ask, mmi, reply, pass } = bench();
+  ready("w");
+  const id = idOf(ask("c", 1, "echo", 60_000, plant.flag.partials));
+  pass(30_000);
+  reply("w", id);
+  const [echo] = (JSON.parse(mmi("mmi.queue")) as QueueAnswer).services;
+  assert.deepEqual([echo?.totals.replies, echo?.latency.count], [1, 0]);
+});
+
 test("mmi.broker and mmi.brokers tell who this is and what it did", () => {
   const doors = [{ principal: "admin", endpoint: "ipc:///b" }];
   const { ready, ask, mmi, reply } = bench({}, { doors });

@@ -98,7 +98,7 @@ test("answer times are a histogram in seconds that ends in its count", async () 
   const text = renderMetrics({ status: await statusOf(fakeParts()), http, points, bus });
   const lines = text.split("\n").filter((line) => line.includes("answer_seconds"));
   assert.deepEqual(lines, [
-    "# HELP plantd_broker_service_answer_seconds Time from the arrival of a request to its last reply.",
+    "# HELP plantd_broker_service_answer_seconds Time from the arrival of a request to its reply; streams are left out.",
     "# TYPE plantd_broker_service_answer_seconds histogram",
     'plantd_broker_service_answer_seconds_bucket{service="a",le="0.000064"} 3',
     'plantd_broker_service_answer_seconds_bucket{service="a",le="0.000128"} 4',
