@@ -22,21 +22,36 @@ export async function runConfigCheck(invocation: Invocation): Promise<number> {
     await checkProfiles(invocation, { file, text }, config);
     const lines = Object.keys(config.lines);
     const devices = Object.values(config.lines).flatMap((line) => Object.keys(line.devices ?? {}));
-    const document = { schema: "plant.config/1", file, valid: true, lines, devices };
+    const warnings = warningsOf(config);
+    const document = { schema: "plant.config/1", file, valid: true, lines, devices, warnings };
     out.result(document, () => {
       const what = isDefault ? `there is no ${file}: all defaults` : `${file} is valid`;
-      return `${what} · ${lines.length} lines, ${devices.length} devices`;
+      return `${what} · ${countOf(lines, "line")}, ${countOf(devices, "device")}`;
     });
+    for (const warning of warnings) out.talk(`but ${warning}`);
     return 0;
   } catch (error) {
     if (!hasCode(error, "CONFIG_INVALID")) throw error;
     const found = (error.detail.flaws ?? []) as readonly ConfigFlaw[];
-    const flaws = [...found].sort(byPlace);
+    const flaws = found;
     out.result(errorDocument(error), () => flaws.map(describeFlaw).join("\n"));
     const count = flaws.length === 1 ? "1 flaw" : `${flaws.length} flaws`;
     out.talk(`${file} has ${count}`);
     return error.exit;
   }
+}
+
+/** What is allowed and does not do what it says. */
+function warningsOf({ access, broker }: Config): string[] {
+  if (broker.endpoint === "" || access.mode === "open") return [];
+  return [
+    "broker.endpoint is not listened on while access.mode is closed: " +
+      "write broker.network, with keys of plant broker key --new NAME",
+  ];
+}
+
+function countOf(all: readonly unknown[], noun: string): string {
+  return `${all.length} ${all.length === 1 ? noun : `${noun}s`}`;
 }
 
 /** A profile nobody has would end the driver at its start. @throws PlantError CONFIG_INVALID */
@@ -57,12 +72,6 @@ async function checkProfiles(
     }
   }
   if (flaws.length > 0) throw new PlantError("CONFIG_INVALID", { count: flaws.length, flaws });
-}
-
-/** In the order of the file; what has no line comes last. */
-function byPlace(a: ConfigFlaw, b: ConfigFlaw): number {
-  const last = Number.MAX_SAFE_INTEGER;
-  return (a.line ?? last) - (b.line ?? last) || (a.column ?? 0) - (b.column ?? 0);
 }
 
 function read({ io }: Invocation, file: string): string {

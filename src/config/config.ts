@@ -3,7 +3,8 @@
 import { isUtf8 } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
 import { PlantError } from "../util/errors.ts";
-import { inspect } from "../util/shape.ts";
+import { nearestWord } from "../util/nearest.ts";
+import { inspect, unknownKey } from "../util/shape.ts";
 import { type Config, schema } from "./schema.ts";
 import { parseYaml, type YamlText } from "./yaml.ts";
 
@@ -60,12 +61,17 @@ export function parseConfig(text: string, sources: ConfigSources): Config {
     if (!name.startsWith("PLANTD_") || notSettings.includes(name) || value === undefined) continue;
     const setting = settingOfVariable(name);
     if (setting === undefined) {
-      flaws.push({ source: "environment", setting: name, message: "no setting has this name" });
+      const meant = nearestWord(name, settingNames().map(variableOf));
+      const message = didYouMean("no setting has this name", meant);
+      flaws.push({ source: "environment", setting: name, message });
     } else assign(tree, setting, value, origins, "environment");
   }
   for (const [name, value] of Object.entries(sources.flags ?? {})) {
     if (settingNames().includes(name)) assign(tree, name, value, origins, "flag");
-    else flaws.push({ source: "flag", setting: name, message: "no setting has this name" });
+    else {
+      const message = didYouMean("no setting has this name", nearestWord(name, settingNames()));
+      flaws.push({ source: "flag", setting: name, message });
+    }
   }
   const result = inspect(schema, tree);
   if (result.ok && flaws.length === 0) return result.value;
@@ -73,7 +79,45 @@ export function parseConfig(text: string, sources: ConfigSources): Config {
   for (const { path, message } of found) {
     flaws.push(locate(file, yaml, origins, path, message));
   }
-  throw invalid(flaws);
+  throw invalid(flaws.sort(byPlace));
+}
+
+/** In the order of the file; what has no line comes last. */
+function byPlace(a: ConfigFlaw, b: ConfigFlaw): number {
+  const last = Number.MAX_SAFE_INTEGER;
+  return (a.line ?? last) - (b.line ?? last) || (a.column ?? 0) - (b.column ?? 0);
+}
+
+/** `no key has this name here`, and the one that was meant. */
+function withSuggestion(message: string, path: readonly (string | number)[]): string {
+  if (message !== unknownKey) return message;
+  const known = keysAt(path.slice(0, -1));
+  const meant = nearestWord(String(path.at(-1)), known);
+  return meant === undefined
+    ? `${message}; there are ${known.join(", ")}`
+    : didYouMean(message, meant);
+}
+
+function didYouMean(message: string, meant: string | undefined): string {
+  return meant === undefined ? message : `${message}; did you mean ${meant}?`;
+}
+
+/** The keys a group of the configuration may have. */
+function keysAt(path: readonly (string | number)[]): string[] {
+  type Shape = {
+    wrapped?: Shape;
+    entries?: Record<string, Shape>;
+    value?: Shape;
+    item?: Shape;
+  };
+  const inner = (shape: Shape | undefined): Shape | undefined =>
+    shape?.wrapped === undefined ? shape : inner(shape.wrapped);
+  let shape = inner(schema as unknown as Shape);
+  for (const key of path) {
+    const { entries, value, item } = shape ?? {};
+    shape = inner(entries === undefined ? (value ?? item) : entries[key]);
+  }
+  return Object.keys(shape?.entries ?? {});
 }
 
 function locate(
@@ -85,8 +129,10 @@ function locate(
 ): ConfigFlaw {
   const setting = path.join(".");
   const origin = origins.get(setting);
-  if (origin !== undefined) return { source: origin, setting, message };
-  const words = message.startsWith("a ") ? `must be ${message}` : message;
+  const words = /^(?:an? |one of |at (?:least|most) |tcp:)/.test(message)
+    ? `must be ${message}`
+    : withSuggestion(message, path);
+  if (origin !== undefined) return { source: origin, setting, message: words };
   return { source: file, ...yaml.positionOf(path), setting, message: words };
 }
 
@@ -97,7 +143,8 @@ function invalid(flaws: readonly ConfigFlaw[]): PlantError {
 /** One flaw as a line: `plantd.yaml:3:7 broker.heartbeatMs: …`. */
 export function describeFlaw(flaw: ConfigFlaw): string {
   const place = flaw.line === undefined ? "" : `:${flaw.line}:${flaw.column}`;
-  return `${flaw.source}${place} ${flaw.setting}: ${flaw.message}`;
+  const setting = flaw.setting === "" ? "" : ` ${flaw.setting}`;
+  return `${flaw.source}${place}${setting}: ${flaw.message}`;
 }
 
 /** A configuration is written by people: a file beyond this is none. */

@@ -70,10 +70,11 @@ const name = v.pipe(
 
 /** One name of a pattern: printable ASCII without dot and `*`, or `*` alone. */
 const part = String.raw`(?:\*|[!-)+\-/-~]+)`;
-const servePattern = new RegExp(`^${part}(?:\\.${part})*$`);
+const servePattern = new RegExp(`^(?!mmi\\.)${part}(?:\\.${part})*$`);
 const callPattern = new RegExp(`^(?:\\*|default|${part}(?:\\.${part})+)$`);
 
-const serviceWords = "a service such as com.example.Pump, or com.example.*";
+const serviceWords =
+  "a service such as com.example.Pump, or com.example.*; mmi.* is the broker's own";
 
 function patterns(form: RegExp, words: string) {
   const one = v.pipe(v.string(words), v.maxLength(320, words), v.regex(form, words));
@@ -149,13 +150,22 @@ function networkFlaws(config: unknown): { path: (string | number)[]; message: st
     access: { mode: string; principals: object };
     broker: { network: v.InferOutput<typeof network> };
   };
-  const known = [...builtIn, ...Object.keys(access.principals)];
-  return broker.network.flatMap(({ principal, keys }, at) => {
+  const known = [...new Set([...builtIn, ...Object.keys(access.principals)])];
+  const endpoints = broker.network.map(({ endpoint }) => endpoint);
+  return broker.network.flatMap(({ endpoint, principal, keys }, at) => {
     const path = ["broker", "network", at];
     const flaws: { path: (string | number)[]; message: string }[] = [];
+    if (Number(/\d+$/.exec(endpoint)?.[0]) > 65_535) {
+      flaws.push({ path: [...path, "endpoint"], message: "a port is at most 65535" });
+    }
     if (!known.includes(principal)) {
       const message = `there is no principal ${principal}; there are ${known.join(", ")}`;
       flaws.push({ path: [...path, "principal"], message });
+    }
+    const first = endpoints.indexOf(endpoint);
+    if (first < at && !endpoint.endsWith(":0")) {
+      const message = `broker.network.${first} listens there already: take another port`;
+      flaws.push({ path: [...path, "endpoint"], message });
     }
     if (keys.length === 0 && access.mode === "closed") {
       const message =

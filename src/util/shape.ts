@@ -13,6 +13,9 @@ export interface Flaw {
   readonly message: string;
 }
 
+/** What is said of a key that a group does not know. */
+export const unknownKey = "no key has this name here";
+
 /** The most flaws one error reports. */
 const flawsMax = 50;
 
@@ -49,7 +52,7 @@ function flawOf(issue: v.BaseIssue<unknown>): Flaw {
 
 /** A schema's own words, except where they say nothing of what is wrong. */
 function messageOf({ type, expected, received, message }: v.BaseIssue<unknown>): string {
-  if (type === "strict_object" && expected === "never") return "no key has this name here";
+  if (type === "strict_object" && expected === "never") return unknownKey;
   if (received === "undefined" && expected?.startsWith('"') === true) return "it is missing";
   if (/object$/.test(type) && expected === "Object") return `a group of keys, not ${received}`;
   return message.replace(/^Invalid type: Expected (\S+) but received /, "a $1, not ");

@@ -76,14 +76,31 @@ test("all wrong keys are named at once, with line and column", () => {
     "      meter 1: { profile: x }",
   ].join("\n");
   const flaws = flawsOf(() => parseConfig(text, { file: "plantd.yaml" }));
-  const places = flaws.map((flaw) => flaw.split(" ")[0]).sort();
-  assert.deepEqual(places, [
-    "plantd.yaml:10:7",
-    "plantd.yaml:2:3",
-    "plantd.yaml:3:3",
-    "plantd.yaml:8:5",
-  ]);
-  assert.ok(flaws.includes("plantd.yaml:2:3 http.prot: no key has this name here"), flaws.join());
+  const places = flaws.map((flaw) => flaw.split(" ")[0]);
+  const inOrder = ["plantd.yaml:2:3", "plantd.yaml:3:3", "plantd.yaml:8:5", "plantd.yaml:10:7"];
+  assert.deepEqual(places, inOrder);
+  assert.equal(
+    flaws[0],
+    "plantd.yaml:2:3 http.prot: no key has this name here; did you mean port?",
+  );
+});
+
+test("a key that is like no other is told with those there are", () => {
+  const text = "broker: { services: { a.B: { colour: red } } }\nweather: {}";
+  const [inner, outer] = flawsOf(() => parseConfig(text, {}));
+  assert.match(
+    inner ?? "",
+    /colour: no key .*; there are retry, attemptsMax, busyTimeoutMs, queue/,
+  );
+  assert.match(outer ?? "", /weather: no key .*; there are .*broker, /);
+});
+
+test("a misspelt variable or flag is told with the setting that was meant", () => {
+  const flaws = flawsOf(() =>
+    parseConfig("", { env: { PLANTD_HTTP_PROT: "1" }, flags: { "acess.mode": "open" } }),
+  );
+  assert.match(flaws.join(), /PLANTD_HTTP_PROT: .* did you mean PLANTD_HTTP_PORT\?/);
+  assert.match(flaws.join(), /acess\.mode: .* did you mean access\.mode\?/);
 });
 
 test("a wrong value from the environment or a flag names its source", () => {
@@ -104,14 +121,14 @@ test("a wrong value from the environment or a flag names its source", () => {
 test("a liveness that a single late beat would end is refused at its place", () => {
   const flaws = flawsOf(() => parseConfig("broker:\n  heartbeatMs: 3000\n", { file: "f" }));
   assert.equal(flaws.length, 1);
-  assert.match(flaws[0] ?? "", /broker\.livenessMs: at least twice broker\.heartbeatMs/);
+  assert.match(flaws[0] ?? "", /broker\.livenessMs: must be at least twice broker\.heartbeatMs/);
   const text = "broker:\n  heartbeatMs: 3000\n  livenessMs: 6000\n";
   assert.equal(parseConfig(text, {}).broker.livenessMs, 6000);
 });
 
 test("text that is not YAML is refused with its place", () => {
   const flaws = flawsOf(() => parseConfig("a: [1,\nb: 2", { file: "f" }));
-  assert.match(flaws[0] ?? "", /^f:\d+:\d+ /);
+  assert.match(flaws[0] ?? "", /^f:\d+:\d+: /);
 });
 
 test("every setting has a note that says why, a default, and a variable of its own", () => {
@@ -141,7 +158,7 @@ test("principals and their patterns are checked, each at its place", () => {
     "    pump-controller: { serve: [com.example.Pump], call: [org.plantd.State.get, a.*.b, '*'] }",
     "    Pump: {}",
     "    valve:",
-    "      serve: [a..b, 'a b', 'a*', '', .a, com.example.*]",
+    "      serve: [a..b, 'a b', 'a*', '', .a, com.example.*, mmi.x]",
     "      call:",
     "        - Pump",
     "        - default",
@@ -152,13 +169,15 @@ test("principals and their patterns are checked, each at its place", () => {
   ].join("\n");
   const call = "access.principals.valve.call";
   const serve = "access.principals.valve.serve";
-  const service = "must be a service such as com.example.Pump, or com.example.*";
+  const service =
+    "must be a service such as com.example.Pump, or com.example.*; mmi.* is the broker's own";
   assert.deepEqual(flawsOf(() => parseConfig(text, { file: "p.yaml" })).sort(), [
     `p.yaml:10:11 ${call}.2: must be a call such as com.example.Pump.start, or com.example.*`,
-    "p.yaml:12:7 access.principals.valve.read: no key has this name here",
+    "p.yaml:12:7 access.principals.valve.read: no key has this name here; there are serve, call",
     "p.yaml:13:56 access.principals.driver.serve: must be a list of at most 256 patterns",
     "p.yaml:4:5 access.principals.Pump: must be a name of a-z, 0-9 and -, from a letter, at most 32 long",
     ...[15, 21, 28, 34, 38].map((column, at) => `p.yaml:6:${column} ${serve}.${at}: ${service}`),
+    `p.yaml:6:57 ${serve}.6: ${service}`,
     `p.yaml:8:11 ${call}.0: must be a call such as com.example.Pump.start, or com.example.*`,
     `p.yaml:9:11 ${call}.1: no principal valve is built in, so it has no default`,
   ]);
@@ -230,6 +249,18 @@ test("the network is listened to for principals there are, with keys or in open 
   assert.deepEqual(parseConfig(open, {}).broker.network[0]?.keys, []);
 });
 
+test("two network listeners at one address are refused; any free ports are not", () => {
+  const text = (port: number) => {
+    const one = (who: string) =>
+      `{ endpoint: "tcp://0.0.0.0:${port}", principal: ${who}, keys: ["${key}"] }`;
+    return `broker:\n  network:\n    - ${one("technician")}\n    - ${one("admin")}\n`;
+  };
+  const flaws = flawsOf(() => parseConfig(text(7200), {}));
+  assert.equal(flaws.length, 1);
+  assert.match(flaws[0] ?? "", /:4:\d+ broker\.network\.1\.endpoint: .*network\.0 .*another port/);
+  assert.equal(parseConfig(text(0), {}).broker.network.length, 2);
+});
+
 test("a network without keys is refused while the access is closed, whatever the address", () => {
   const text = (extra: string) =>
     `broker:\n  network:\n    - { endpoint: "tcp://127.0.0.1:7200", principal: admin${extra} }\n`;
@@ -247,6 +278,7 @@ const wrongNetworks = {
   "nobody's principal": `{ endpoint: "tcp://0.0.0.0:1", principal: nobody, keys: ["${key}"] }`,
   "no principal": `{ endpoint: "tcp://0.0.0.0:1", keys: ["${key}"] }`,
   "a local socket": `{ endpoint: "ipc:///x", principal: admin, keys: ["${key}"] }`,
+  "a port beyond the last": `{ endpoint: "tcp://0.0.0.0:65536", principal: admin, keys: ["${key}"] }`,
   "no port": `{ endpoint: "tcp://0.0.0.0", principal: admin, keys: ["${key}"] }`,
   "a short key": `{ endpoint: "tcp://0.0.0.0:1", principal: admin, keys: ["abc"] }`,
   "a key that is no list": `{ endpoint: "tcp://0.0.0.0:1", principal: admin, keys: "${key}" }`,

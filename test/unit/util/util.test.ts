@@ -16,6 +16,7 @@ import {
 } from "../../../src/util/ed25519.ts";
 import { asPlantError, hasCode, PlantError } from "../../../src/util/errors.ts";
 import { openLog } from "../../../src/util/log.ts";
+import { nearestWord } from "../../../src/util/nearest.ts";
 import { seededRandom, systemRandom } from "../../../src/util/random.ts";
 import { startLoop, within } from "../../../src/util/running.ts";
 import { fakeClock } from "../../fakes/clock.ts";
@@ -25,6 +26,21 @@ test("every code of the catalogue has words and a next step", () => {
     assert.match(code, /^[A-Z][A-Z0-9_]+$/);
     assert.ok(entry.sentence.length > 0 && entry.causes.length > 0 && entry.next.length > 0, code);
   }
+});
+
+test("a misspelt word is told from words that are like no other", () => {
+  const known = ["heartbeatMs", "queueMax", "ABC"];
+  const rows = {
+    hearbeatMs: "heartbeatMs", // left out
+    qeueuMax: "queueMax", // swapped
+    QUEUEMAX: "queueMax",
+    abd: "ABC",
+    axy: undefined,
+    colour: undefined,
+    "": undefined,
+    [`queueMax${"x".repeat(1000)}`]: undefined,
+  };
+  for (const [word, meant] of Object.entries(rows)) assert.equal(nearestWord(word, known), meant);
 });
 
 test("an error crosses the wire with its code and detail, and gets its words back", () => {
