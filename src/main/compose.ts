@@ -310,8 +310,21 @@ export function planLogRoad(
     const { clock, log } = context;
     await using opened = new AsyncDisposableStack();
     const client = opened.use(await connect(context, principalOf(names)));
+    const service = "org.plantd.Logger";
+    let isThere = false;
+    // Who asks a service that nobody offers leaves a request in the broker's queue.
     const deliver = async (lines: readonly string[], signal: AbortSignal) => {
-      await client.call("org.plantd.Logger", "append", { lines }, { signal });
+      if (!isThere) {
+        const [found] = await client.request("mmi.service", [Buffer.from(service)], { signal });
+        isThere = found !== undefined && Buffer.from(found).toString() === "200";
+        if (!isThere) throw new PlantError("NO_SERVICE", { service });
+      }
+      try {
+        await client.call(service, "append", { lines }, { signal });
+      } catch (error) {
+        isThere = false;
+        throw error;
+      }
     };
     const carrier = opened.use(road.start({ clock, log, deliver }));
     const running = together([client, carrier], opened.move());
