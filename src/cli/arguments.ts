@@ -5,7 +5,7 @@ import { PlantError } from "../util/errors.ts";
 import type { CommandSpec } from "./command.ts";
 import { parseDuration } from "./duration.ts";
 import type { GlobalFlags } from "./surroundings.ts";
-import { commands, globalOptions, shortcuts } from "./table.ts";
+import { commands, globalOptions, groupWords, shortcuts } from "./table.ts";
 
 /** What a command line asks for. */
 export type Parsed =
@@ -45,7 +45,7 @@ export function parseArguments(argv: readonly string[]): Parsed {
     const group = names.length > 1 ? (names[0] ?? "") : "";
     let parent = group === "" ? root : groups.get(group);
     if (parent === undefined) {
-      parent = prepare(root.command(group), write).description(`commands of ${group}`);
+      parent = prepare(root.command(group), write).description(groupWords[group] ?? "");
       groups.set(group, parent);
     }
     const command = prepare(parent.command(words.slice(group === "" ? 0 : 1).join(" ")), write)
@@ -75,10 +75,16 @@ export function parseArguments(argv: readonly string[]): Parsed {
 /** Where a command that was named tells what it wants. */
 function helpFor(argv: readonly string[]): { next?: string } {
   const words = argv.filter((word) => !word.startsWith("-"));
-  const known = commands
-    .map(({ usage }) => usage.replace(/ [[<].*/, ""))
-    .find((name) => `${words.join(" ")} `.startsWith(`${name} `));
-  return known === undefined ? {} : { next: `plant ${known} --help` };
+  const names = commands.map(nameOf);
+  const known = names.find((name) => `${words.join(" ")} `.startsWith(`${name} `));
+  const [group = ""] = words;
+  const nearest = known ?? (groupWords[group] === undefined ? undefined : group);
+  return nearest === undefined ? {} : { next: `plant ${nearest} --help` };
+}
+
+/** The words of a command without its arguments: `state get`. */
+export function nameOf({ usage }: CommandSpec): string {
+  return usage.replace(/ [[<].*/, "");
 }
 
 /** The same behaviour for every command: no exit, no writing of its own, all flags everywhere. */
@@ -126,6 +132,7 @@ function optionsOf(command: Command): Record<string, unknown> {
 function globalFlags(given: Readonly<Record<string, unknown>>): GlobalFlags {
   const { endpoint } = given;
   const timeoutMs = durationIn(given, "timeout") ?? presetTimeoutMs;
+  if (timeoutMs < 1) throw new PlantError("USAGE", { message: "--timeout is at least 1ms" });
   const watchMs = durationIn(given, "watch");
   const forMs = durationIn(given, "for");
   return {

@@ -102,6 +102,7 @@ export async function runQueue(invocation: Invocation): Promise<number> {
     return [
       head,
       ...(rows.length === 0 ? [] : ["", table]),
+      ...(services.some(isForsaken) ? ["", "next  plant log --errors; start who serves it"] : []),
       ...refusalsIn("REFUSED", refused, out),
       ...refusalsIn("ON THE WIRE", broker.wire.refused, out),
     ].join("\n");

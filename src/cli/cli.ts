@@ -4,7 +4,7 @@ import type { Client } from "../client/client.ts";
 import { listServices } from "../status/status.ts";
 import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
 import { brokerEndpoint, findPaths } from "../util/paths.ts";
-import { parseArguments } from "./arguments.ts";
+import { nameOf, parseArguments } from "./arguments.ts";
 import type { CommandSpec, Invocation } from "./command.ts";
 import { createOutput } from "./output.ts";
 import type { CliIo, GlobalFlags } from "./surroundings.ts";
@@ -51,8 +51,9 @@ interface ParsedCommand {
 async function runCommand(parsed: ParsedCommand, io: CliIo): Promise<number> {
   const { spec, flags, args, options } = parsed;
   const isRepeated = flags.watchMs !== undefined;
+  const next = `plant ${nameOf(spec)} --help`;
   if (isRepeated && spec.repeats !== true) {
-    throw new PlantError("USAGE", { message: `plant ${spec.usage} cannot be watched` });
+    throw new PlantError("USAGE", { message: `plant ${nameOf(spec)} cannot be watched`, next });
   }
   const out = createOutput(io, { ...flags, isRepeated });
   await using connection = connectOnce(io, flags);
@@ -68,6 +69,7 @@ async function runCommand(parsed: ParsedCommand, io: CliIo): Promise<number> {
     return await repeat(invocation, flags.watchMs, run);
   } catch (thrown) {
     if (over.signal.aborted && hasCode(thrown, "CANCELLED")) return 0;
+    if (hasCode(thrown, "USAGE")) throw new PlantError("USAGE", { next, ...thrown.detail });
     throw thrown;
   } finally {
     over.abort();
@@ -108,18 +110,18 @@ function connectOnce(io: CliIo, flags: GlobalFlags): Connection {
   let connecting: Promise<Client> | undefined;
   const connect = async (): Promise<Client> => {
     const endpoint = endpointOf(io, flags);
+    const deadlineMs = Math.min(brokerMs, flags.timeoutMs);
     if (endpoint.startsWith("ipc://") && !io.exists(endpoint.slice("ipc://".length))) {
-      throw new PlantError("BROKER_UNREACHABLE", { endpoint, reason: "there is no such socket" });
+      throw await whyUnreachable(io, endpoint, deadlineMs);
     }
     const client = await io.connect(endpoint);
     try {
-      const deadlineMs = Math.min(brokerMs, flags.timeoutMs);
       await listServices(client, deadlineMs);
       return client;
     } catch (error) {
       await client[Symbol.asyncDispose]();
-      if (!hasCode(error, "TIME_RAN_OUT", "EXPIRED")) throw error;
-      throw new PlantError("BROKER_UNREACHABLE", { endpoint }, { cause: error });
+      if (!hasCode(error, "TIME_RAN_OUT", "EXPIRED", "BROKER_UNREACHABLE")) throw error;
+      throw await whyUnreachable(io, endpoint, deadlineMs);
     }
   };
   return {
@@ -135,6 +137,17 @@ function connectOnce(io: CliIo, flags: GlobalFlags): Connection {
       await client?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** What keeps a broker from answering, as far as its socket tells. */
+async function whyUnreachable(io: CliIo, endpoint: string, waitedMs: number): Promise<PlantError> {
+  const path = endpoint.startsWith("ipc://") ? endpoint.slice("ipc://".length) : undefined;
+  const found = path === undefined ? undefined : await io.knock(path);
+  if (found === "forbidden") return new PlantError("SOCKET_FORBIDDEN", { path });
+  if (found === "open") return new PlantError("BROKER_SILENT", { endpoint, waitedMs });
+  const reasons = { missing: "there is no such socket", refused: "nobody listens at this socket" };
+  const reason = found === undefined ? {} : { reason: reasons[found] };
+  return new PlantError("BROKER_UNREACHABLE", { endpoint, ...reason });
 }
 
 /** By flag; else the local socket where it exists; else by environment. */

@@ -15,10 +15,14 @@ export async function runEcho(invocation: Invocation): Promise<number> {
   const { args, options, flags, signal } = invocation;
   const text = textOf(args[0] ?? "hello", options);
   const service = typeof options.service === "string" ? options.service : services.echo;
+  if (!/^[!-~]{1,255}$/.test(service)) {
+    const message = "--service is a name of 1 to 255 letters and signs, without spaces";
+    throw new PlantError("USAGE", { message });
+  }
   const body = encodeCall("echo", { text });
   const client = await invocation.client();
   await checkServed(client, service, flags.timeoutMs);
-  return measure(invocation, {
+  const measuring = measure(invocation, {
     target: service,
     schema: "plant.echo",
     bytes: Buffer.byteLength(text),
@@ -28,6 +32,11 @@ export async function runEcho(invocation: Invocation): Promise<number> {
     },
     isLoss: (error) =>
       error.isRetryable || hasCode(error, "WORKER_LOST", "BROKER_LOST", "ECHO_DIFFERS"),
+  });
+  return measuring.catch((error: unknown) => {
+    if (!hasCode(error, "OPERATION_UNKNOWN")) throw error;
+    const next = "another --service, one that has the operation echo";
+    throw new PlantError(error.code, { ...error.detail, next });
   });
 }
 

@@ -16,7 +16,11 @@ const lineShape = v.looseObject({
   context: v.optional(v.string()),
   message: v.optional(v.string(), ""),
   code: v.optional(v.string()),
+  fields: v.optional(v.fallback(v.record(v.string(), v.unknown()), {}), {}),
 });
+
+/** Characters of a fact that are shown to people. */
+const factMax = 100;
 
 const tones: Readonly<Record<string, Colour>> = { error: "red", warn: "yellow" };
 
@@ -80,12 +84,23 @@ function parse(text: string): unknown {
 }
 
 function inWords(line: v.InferOutput<typeof lineShape>, out: Output): string {
-  const { timestamp, level, service, context, message, code } = line;
+  const { timestamp, level, service, context, message, code, fields } = line;
   const tone = tones[level];
   const word = level.padEnd(5);
   const from = context === undefined ? service : `${service}/${context}`;
-  const tail = code === undefined ? "" : `  ${out.paint("dim", code)}`;
+  const facts = Object.entries(fields).map(([name, value]) => `${name}=${factInWords(value)}`);
+  const more = [...(code === undefined ? [] : [code]), ...facts].join(" ");
+  const tail = more === "" ? "" : `  ${out.paint("dim", more)}`;
   const shown = tone === undefined ? word : out.paint(tone, word);
   // A line of the text within never looks like a line of another part.
   return `${timestamp}  ${shown}  ${from}  ${message}${tail}`.replaceAll("\n", "\n    ");
+}
+
+/** A fact of a line, cut where it would hide the others; `--json` has all of it. */
+function factInWords(value: unknown): string {
+  const isList = Array.isArray(value) && value.every((one) => typeof one === "string");
+  const words = isList ? value.join(",") : value;
+  const text = typeof words === "string" ? words : (JSON.stringify(words) ?? "");
+  const shown = text.length > factMax ? `${text.slice(0, factMax)}…` : text;
+  return /^[^\s"=]+$/.test(shown) ? shown : JSON.stringify(shown);
 }

@@ -2,6 +2,7 @@
 import { explain } from "../status/status.ts";
 import { catalogue } from "../util/catalogue.ts";
 import { PlantError } from "../util/errors.ts";
+import { nearestWord } from "../util/nearest.ts";
 import type { Invocation } from "./command.ts";
 import { columns } from "./output.ts";
 
@@ -29,7 +30,11 @@ export async function runExplain({ out, args }: Invocation): Promise<number> {
     return 0;
   }
   const entry = explain(code);
-  if (entry === undefined) throw new PlantError("CODE_UNKNOWN", { unknownCode: code.slice(0, 60) });
+  if (entry === undefined) {
+    const meant = nearestWord(code, Object.keys(catalogue));
+    const next = meant === undefined ? {} : { next: `plant explain ${meant}` };
+    throw new PlantError("CODE_UNKNOWN", { unknownCode: code.slice(0, 60), ...next });
+  }
   const { sentence, causes, next, exit, retry } = entry;
   out.result({ schema: "plant.code/1", code, ...entry }, () =>
     [

@@ -26,6 +26,15 @@ export const globalOptions: readonly OptionSpec[] = [
   { flags: "-v, --verbose", words: "say more" },
 ];
 
+/** What the commands of a group have in common. */
+export const groupWords: Readonly<Record<string, string>> = {
+  state: "values and scopes kept in the store",
+  outbox: "what waits for the centre",
+  config: "the configuration, before plantd reads it",
+  backup: "sealed copies of the whole store",
+  broker: "who serves on the bus, what waits, who was refused, how long the way is",
+};
+
 const passphraseFile: OptionSpec = {
   flags: "--passphrase-file <file>",
   words: "read the passphrase from the first line of a file",

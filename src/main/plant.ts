@@ -1,6 +1,7 @@
 // The command `plant`: joins the command line to this process, its terminal and its broker.
 // It must not know any command.
 import { existsSync, readFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { type CliIo, runCli, type TextStream } from "../cli/cli.ts";
@@ -58,6 +59,20 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   stop.abort(); // who read the output has gone, as with `plant values | head`
 });
 
+/** Nothing is said, so whoever listens forgets it at once. */
+function knock(path: string): ReturnType<CliIo["knock"]> {
+  const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<CliIo["knock"]>>>();
+  const socket = connect(path, () => {
+    socket.destroy();
+    resolve("open");
+  });
+  socket.on("error", ({ code }: NodeJS.ErrnoException) => {
+    const isForbidden = code === "EACCES" || code === "EPERM";
+    resolve(isForbidden ? "forbidden" : code === "ENOENT" ? "missing" : "refused");
+  });
+  return promise;
+}
+
 const io: CliIo = {
   stdout: textStream(process.stdout),
   stderr: textStream(process.stderr),
@@ -66,6 +81,7 @@ const io: CliIo = {
   version: readVersion(),
   signal: stop.signal,
   exists: existsSync,
+  knock,
   readFile: (path) => readFileSync(path, "utf8"),
   async publicKey(path, how) {
     const { ensureKeyPair, writeNewKeyPair } = await import("../wire/wire.ts");

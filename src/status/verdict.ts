@@ -72,6 +72,8 @@ function headline(facts: Facts): string {
   if (link.enrolled === false) words.push("not enrolled");
   else if (link.state !== "unknown") words.push(`link ${link.state}`);
   if (link.paused === true) words.push("paused");
+  const jammed = [...queuesFull(facts), ...forsaken(facts)].length;
+  if (jammed > 0) words.unshift(jammed === 1 ? "1 service jammed" : `${jammed} services jammed`);
   if (outbox.waiting !== null) words.push(`${describeCount(outbox.waiting)} waiting`);
   return words.join(" · ");
 }
@@ -103,6 +105,10 @@ function partsDown({ parts }: Facts): readonly Finding[] {
   return parts
     .filter((part) => part.state === "down" && !part.name.startsWith("driver:"))
     .map((part) => {
+      if (part.code === "DENIED") {
+        const text = `who asks here may not ask ${part.name}: how it is, is not known`;
+        return finding("degraded", "DENIED", text, null, "plant explain DENIED");
+      }
       const severity = part.name === "store" ? "fault" : "degraded";
       const effect: Record<string, string> = {
         store: "nothing can be kept",

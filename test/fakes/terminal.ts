@@ -28,6 +28,8 @@ export interface TerminalOptions {
   readonly columns?: number;
   /** The broker has no socket on this machine. */
   readonly isRemote?: boolean;
+  /** What the broker's socket does with a connection; missing when absent. */
+  readonly knock?: Awaited<ReturnType<CliIo["knock"]>>;
 }
 
 export function fakeTerminal(options: TerminalOptions): FakeTerminal {
@@ -61,6 +63,7 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
       },
       exists: (path) =>
         path in files || (path.endsWith(".sock") && client !== undefined && !options.isRemote),
+      knock: async () => options.knock ?? "missing",
       readFile(path) {
         const text = files[path];
         if (text === undefined) throw Object.assign(new Error(path), { code: "ENOENT" });

@@ -142,7 +142,7 @@ test("broker queue tells what waits, what was refused, and exits 1 where nobody 
   const { exit, out } = await plant(["broker", "queue"], here);
   assert.equal(exit, 1);
   assert.match(out, /^9 waiting · 2 at work\n\nSERVICE +WAITING/);
-  assert.match(out, /^b +9\/1000 +2\.5 s +0 +0 +nobody serves it\n$/m);
+  assert.match(out, /^b +9\/1000 +2\.5 s +0 +0 +nobody serves it\n\nnext {2}plant log/m);
   assert.doesNotMatch(out, /REFUSED|State/);
 });
 
@@ -285,6 +285,9 @@ const wrong = [
   ["echo", "--size", "16000001"],
   ["echo", "--size", "-1"],
   ["echo", "--interval", "soon"],
+  ["echo", "--service", ""],
+  ["echo", "--service", "two words"],
+  ["echo", "--timeout", "0"],
   ["broker", "ping", "--size", "3"],
   ["broker", "nothing"],
 ];
@@ -293,6 +296,22 @@ for (const words of wrong) {
     assert.equal((await plant(words)).exit, 2);
   });
 }
+
+test("wrong usage names the help of the command, or of its group", async () => {
+  const next = async (...words: string[]) =>
+    /next {4}(.*)/.exec((await plant(words)).err)?.[1] ?? "nothing";
+  assert.equal(await next("echo", "--count", "0"), "plant echo --help");
+  assert.equal(await next("broker", "ping", "--watch"), "plant broker ping --help");
+  assert.equal(await next("broker", "pong"), "plant broker --help");
+  assert.equal(await next("brokr"), "plant help");
+});
+
+test("a service without the operation echo says that another is wanted", async () => {
+  const here = world();
+  here.bus.serve("com.example.Pump", { start: () => 1 });
+  const { err } = await plant(["echo", "--service", "com.example.Pump"], here);
+  assert.match(err, /OPERATION_UNKNOWN[\s\S]*next {4}another --service/);
+});
 
 test("echo interrupted sums up what there is, and exits 130", async () => {
   const { bus, clock } = world();

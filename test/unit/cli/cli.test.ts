@@ -101,6 +101,39 @@ for (const code of ["TIME_RAN_OUT", "BROKER_UNREACHABLE"] as const) {
   });
 }
 
+const knocks = {
+  missing: { exit: 7, err: /BROKER_UNREACHABLE[\s\S]*next {4}plantd run/ },
+  refused: { exit: 7, err: /BROKER_UNREACHABLE[\s\S]*next {4}plantd run/ },
+  open: { exit: 7, err: /says nothing within 1500 ms {2}BROKER_SILENT/ },
+  forbidden: { exit: 8, err: /SOCKET_FORBIDDEN[\s\S]*usermod -aG plantd-technician/ },
+} as const;
+for (const [knock, { exit, err }] of Object.entries(knocks)) {
+  test(`a socket that is ${knock} is told as such`, async () => {
+    const it = { client: deaf("BROKER_UNREACHABLE"), knock: knock as keyof typeof knocks };
+    const found = await plant(["values"], fakeParts(), it);
+    assert.equal(found.exit, exit);
+    assert.match(found.err, err);
+  });
+}
+
+test("a log line shows its facts, long ones cut", async () => {
+  const parts = fakeParts();
+  const line = {
+    level: "warn",
+    service: "plantd",
+    context: "broker",
+    message: "A peer was refused",
+  };
+  const fields = { principal: "tank", many: ["a", "b"], long: "x".repeat(200), text: 'say "hi"' };
+  parts.bus.serve("org.plantd.Logger", { tail: () => ({ lines: [{ ...line, fields }] }) });
+  const { out } = await plant(["log"], parts);
+  assert.match(
+    out,
+    /plantd\/broker {2}A peer was refused {2}principal=tank many=a,b long=x{100}… /,
+  );
+  assert.match(out, /text="say \\"hi\\""/);
+});
+
 interface Row {
   readonly words: readonly string[];
   readonly exit?: number;
@@ -310,6 +343,11 @@ const rows: Readonly<Record<string, Row>> = {
   version: { words: ["version"], out: /^plantd-edge 9\.9\.9 {2}node / },
   "explain a code": { words: ["explain", "device_silent"], out: /^DEVICE_SILENT\n {2}means/ },
   "explain all": { words: ["explain"], out: /BROKER_UNREACHABLE +The broker/ },
+  "explain a misspelt code": {
+    words: ["explain", "QUEUE_FUL"],
+    exit: 3,
+    err: /next {4}plant explain QUEUE_FULL/,
+  },
   "explain nothing known": { words: ["explain", "WHAT"], exit: 3, err: /There is no code WHAT/ },
   "config check of nothing": { words: ["config", "check"], out: /all defaults · 0 lines/ },
   "config check of a file that is not there": {

@@ -57,7 +57,7 @@ const verdicts: Readonly<Record<string, Row>> = {
   "a queue nearly full": {
     given: waiting("com.example.Pump", { queued: 800 }),
     state: "degraded",
-    words: "all 2 devices answer · link up · 0 waiting",
+    words: "1 service jammed · all 2 devices answer · link up · 0 waiting",
     why: ["QUEUE_FULL"],
     next: "plant broker queue",
     text: /^800 of 1.000 requests wait for com\.example\.Pump$/,
@@ -70,7 +70,7 @@ const verdicts: Readonly<Record<string, Row>> = {
   "a request nobody will take": {
     given: waiting("com.example.Pump", { workers: 0, oldestMs: 5000 }),
     state: "degraded",
-    words: "all 2 devices answer · link up · 0 waiting",
+    words: "1 service jammed · all 2 devices answer · link up · 0 waiting",
     why: ["NO_SERVICE"],
     next: "plant broker queue",
     text: /^1 request waits for com\.example\.Pump, which nobody serves$/,
@@ -205,6 +205,17 @@ const verdicts: Readonly<Record<string, Row>> = {
     words: "sync down · all 2 devices answer · 1 waiting",
     why: ["PART_DOWN"],
     next: "plant explain PART_DOWN",
+  },
+  "who asks may not ask sync": {
+    given: ({ sync }) => {
+      sync.status = () => {
+        throw new PlantError("DENIED", { principal: "tank", service: "org.plantd.Sync" });
+      };
+    },
+    state: "degraded",
+    words: "sync down · all 2 devices answer · 1 waiting",
+    why: ["DENIED"],
+    next: "plant explain DENIED",
   },
   "a configured line has no driver": {
     given: ({ bus }) => bus.serve("org.plantd.driver.rs485-1", {})(),
