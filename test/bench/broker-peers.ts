@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { findProgram, installTools, mayInstall } from "../../src/main/tools.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { freePort } from "../fakes/patience.ts";
-import { nodeFlags } from "../system/site.ts";
+import { brokerFlags } from "../system/site.ts";
 import { installForeign } from "./foreign-package.ts";
 import { type BenchContext, readPeer, startPeer, stopPeer } from "./harness.ts";
 import { secondsOf } from "./process-figures.ts";
@@ -64,7 +64,7 @@ export async function startOurs(context: BenchContext, options: OurOptions = {})
   const unit = { MALLOC_ARENA_MAX: "1", PLANTD_DATA_DIR: folder, PLANTD_CONFIG: config };
   const env = { ...process.env, ...options.env, ...unit };
   const main = fileURLToPath(new URL(`../../src/main/plantd${extension}`, import.meta.url));
-  const words = [...nodeFlags, ...(options.flags ?? []), main, "run", "broker"];
+  const words = [...brokerFlags, ...(options.flags ?? []), main, "run", "broker"];
   const child = spawn(process.execPath, words, { env, stdio: ["ignore", "pipe", "inherit"] });
   const end = () => endGently(child);
   context.defer(end);

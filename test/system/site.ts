@@ -18,6 +18,8 @@ const built = join(root, root.endsWith("/.build/") ? "" : ".build", "src", "main
 
 /** What the units pass to Node. */
 export const nodeFlags = ["--expose-gc", "--max-semi-space-size=1"];
+/** What the broker's unit passes instead. */
+export const brokerFlags = ["--expose-gc", "--max-semi-space-size=4", "--no-parallel-scavenge"];
 
 /** A supervised process. */
 interface Unit {
@@ -144,7 +146,10 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     if (unit === undefined) throw new Error(`no unit ${name}`);
     return unit;
   }
-  const run = (...words: string[]) => [process.execPath, ...nodeFlags, main, "run", ...words];
+  const run = (...words: string[]) => {
+    const flags = words[0] === "broker" ? brokerFlags : nodeFlags;
+    return [process.execPath, ...flags, main, "run", ...words];
+  };
   const site: Site = {
     folder,
     centreUrl: `http://127.0.0.1:${centre}`,
