@@ -1,7 +1,7 @@
 // One-time enrolment codes: 128 random bits that people copy, with a check against misreading.
 // It must not know who made a code or when it ends.
-import { createHash } from "node:crypto";
 import { PlantError } from "../util/errors.ts";
+import { openssl } from "../util/openssl.ts";
 
 /** Crockford's alphabet: no I, L, O, U. @see Douglas Crockford, "Base 32" */
 const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -10,8 +10,9 @@ const checkBits = 12n;
 const characters = 28;
 
 function checkOf(bytes: Uint8Array): bigint {
-  const hash = createHash("sha256").update("plantd-code-check\0").update(bytes).digest();
-  return BigInt(hash.readUInt16BE(0)) >> (16n - checkBits);
+  const hash = openssl().createHash("sha256");
+  hash.update("plantd-code-check\0").update(bytes);
+  return BigInt(hash.digest().readUInt16BE(0)) >> (16n - checkBits);
 }
 
 /** A code as people see it: seven groups of four. @param bytes 16 random bytes. */

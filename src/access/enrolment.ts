@@ -1,8 +1,8 @@
 // The enrolment exchange: one request, one answer, each side proving that it knows the code.
 // It must not know HTTP, files or where codes are kept.
-import { createHash, createHmac, hkdfSync } from "node:crypto";
 import { keyId, publicKeyFrom, type SigningKey, sign, verify } from "../util/ed25519.ts";
 import { PlantError } from "../util/errors.ts";
+import { openssl } from "../util/openssl.ts";
 import { check, inspect, v } from "../util/shape.ts";
 import { base64url, bytesOf, isSame, strictJson } from "./spelling.ts";
 
@@ -64,18 +64,23 @@ export interface CodeSecret {
 /** The two secrets of a code. @param code its 16 bytes. */
 export function codeSecret(code: Uint8Array): CodeSecret {
   const derive = (info: string, length: number) =>
-    new Uint8Array(hkdfSync("sha256", code, "plantd-enrol-v1", info, length));
+    new Uint8Array(openssl().hkdfSync("sha256", code, "plantd-enrol-v1", info, length));
   return { hint: base64url(derive("hint", 16)), secret: derive("proof", 32) };
 }
 
 function requestProof(secret: Uint8Array, payload: Uint8Array): Buffer {
-  return createHmac("sha256", secret).update(requestDomain).update(payload).digest();
+  return openssl().createHmac("sha256", secret).update(requestDomain).update(payload).digest();
 }
 
 /** The answer's proof covers the whole transcript: the request as it was sent, then the answer. */
 function answerProof(secret: Uint8Array, request: SignedRequest, payload: Uint8Array): Buffer {
-  const asked = createHash("sha256").update(JSON.stringify(request)).digest();
-  return createHmac("sha256", secret).update(answerDomain).update(asked).update(payload).digest();
+  const asked = openssl().createHash("sha256").update(JSON.stringify(request)).digest();
+  return openssl()
+    .createHmac("sha256", secret)
+    .update(answerDomain)
+    .update(asked)
+    .update(payload)
+    .digest();
 }
 
 /** Gateway: the request to send. @param nonce 16 random bytes. */

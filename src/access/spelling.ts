@@ -1,6 +1,6 @@
 // Strict spellings: canonical base64url, JSON without double keys, comparison in constant time.
 // It must not know what is spelt.
-import { timingSafeEqual } from "node:crypto";
+import { openssl } from "../util/openssl.ts";
 
 /** The bytes of a base64url text; undefined when it is not the one spelling of them. @see RFC 4648 */
 export function bytesOf(text: string): Uint8Array | undefined {
@@ -30,5 +30,5 @@ export function strictJson(bytes: Uint8Array): unknown {
 
 /** Whether two byte strings are equal, without telling where they differ. */
 export function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && timingSafeEqual(a, b);
+  return a.length === b.length && openssl().timingSafeEqual(a, b);
 }

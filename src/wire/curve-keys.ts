@@ -1,5 +1,5 @@
 // CURVE keys as text: made, checked, derived. It must not know where they are kept.
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { openssl } from "../util/openssl.ts";
 import type { KeyPair } from "./socket.ts";
 
 const digits =
@@ -46,7 +46,7 @@ function decodeKey(text: string): Buffer {
 
 /** A new pair from the system's randomness. @see RFC 26 (CurveZMQ), RFC 7748 (X25519) */
 export function newKeyPair(): KeyPair {
-  const { x, d } = generateKeyPairSync("x25519").privateKey.export({ format: "jwk" });
+  const { x, d } = openssl().generateKeyPairSync("x25519").privateKey.export({ format: "jwk" });
   const key = (text: string | undefined) => encodeZ85(Buffer.from(text ?? "", "base64url"));
   return { publicKey: key(x), secretKey: key(d) };
 }
@@ -57,6 +57,7 @@ const pkcs8 = Buffer.from("302e020100300506032b656e04220420", "hex");
 /** The public key that belongs to a secret one. */
 export function publicKeyOf(secretKey: string): string {
   const der = Buffer.concat([pkcs8, decodeKey(secretKey)]);
+  const { createPrivateKey, createPublicKey } = openssl();
   const secret = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
   const { x } = createPublicKey(secret).export({ format: "jwk" });
   return encodeZ85(Buffer.from(x ?? "", "base64url"));

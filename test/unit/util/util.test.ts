@@ -128,6 +128,10 @@ test("a seed gives the same numbers every time", () => {
   const [a, b] = [seededRandom(7), seededRandom(7)];
   assert.deepEqual([a.unit(), a.unit(), a.bytes(4)], [b.unit(), b.unit(), b.bytes(4)]);
   assert.notEqual(seededRandom(8).unit(), seededRandom(7).unit());
+  const bytes = [systemRandom.bytes(5000), systemRandom.bytes(5000)];
+  assert.notDeepEqual(bytes[0], bytes[1]);
+  for (const drawn of bytes) assert.equal(new Set(drawn).size, 256, "every byte comes up");
+  assert.equal(systemRandom.bytes(0).length, 0);
   const drawn = systemRandom.unit();
   assert.ok(drawn >= 0 && drawn < 1);
 });
