@@ -6,8 +6,8 @@ import { startSimulation } from "../../drivers/simulator/simulator.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
-import { freePort } from "../fakes/patience.ts";
-import { eventually, nodeFlags, startSite } from "../system/site.ts";
+import { freePort, until } from "../fakes/patience.ts";
+import { nodeFlags, startSite } from "../system/site.ts";
 import { alone, type BenchContext, compare, type Row, stopPeer } from "./harness.ts";
 import { type Memory, memoryOf, secondsOf } from "./process-figures.ts";
 
@@ -39,7 +39,7 @@ async function startGateway(context: BenchContext): Promise<ReadonlyMap<string, 
   context.defer(() => site[Symbol.asyncDispose]());
   // The process that enrolled holds what enrolment alone needs; from its next start on it does not.
   await site.kill("sync");
-  await eventually("sync is back", 20_000, () => site.pidOf("sync"));
+  await until("sync is back", () => site.pidOf("sync"), { limitMs: 20_000 });
   const names = site.names.filter((name) => name !== "central" && name !== "mosquitto");
   return new Map(names.map((name) => [name, site.pidOf(name) ?? 0]));
 }

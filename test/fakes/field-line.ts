@@ -106,23 +106,6 @@ export function startFieldLine(
   };
 }
 
-/**
- * Waits until something is true.
- * @throws Error with what was last seen, after 20 s.
- */
-export async function eventually(
-  what: string,
-  isTrue: () => boolean | Promise<boolean>,
-  seen: () => unknown = () => "",
-): Promise<void> {
-  const untilMs = clock.monotonicMs() + 20_000;
-  while (clock.monotonicMs() < untilMs) {
-    if (await isTrue()) return;
-    await clock.sleep(20);
-  }
-  throw new Error(`never true: ${what} ${JSON.stringify(await seen())}`);
-}
-
 /** A short folder of a test, and paths in it. */
 export function fieldFolder(): Disposable & { path(name: string): string } {
   const folder = mkdtempSync(join(tmpdir(), "pl-f-"));

@@ -6,7 +6,9 @@ import { systemClock as clock } from "../../src/util/clock.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
 
 /** As long as a slow machine may need. */
-const limitMs = 30_000;
+const slowMachineMs = 30_000;
+/** Time between two looks: short at first, as most things come soon. */
+const look = { soonMs: 3, laterMs: 20, afterMs: 200 } as const;
 
 /** Ports of one process; processes that run beside each other have other ones. */
 const slice = { first: 10_000 + (process.pid % 50) * 300, size: 300 };
@@ -31,24 +33,47 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** How one wait differs from others. */
+interface Patience {
+  /** 30,000 when absent. */
+  readonly limitMs?: number;
+  /** What the failure tells beside what was awaited. */
+  readonly seen?: () => unknown;
+  /** What `find` throws means "not yet", as of a program that is starting; else it fails the wait. */
+  readonly errorsMeanNotYet?: boolean;
+}
+
 /**
- * Waits until `look` finds something that is neither undefined nor false.
- * @throws Error with `what` and what `seen` tells, when it does not come.
+ * Waits until `find` finds something that is neither undefined nor false.
+ * @throws Error with `what`, when it does not come.
  */
 export async function until<T>(
   what: string,
-  look: () => Promise<T | undefined | false> | T | undefined | false,
-  seen: () => unknown = () => "",
+  find: () => Promise<T | undefined | false> | T | undefined | false,
+  patience: Patience = {},
 ): Promise<T> {
-  const endMs = clock.monotonicMs() + limitMs;
+  const { limitMs = slowMachineMs, seen, errorsMeanNotYet = false } = patience;
+  const fromMs = clock.monotonicMs();
   for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (clock.monotonicMs() > endMs) {
-      throw new Error(`${what}: not within ${limitMs} ms ${String(seen())}`);
+    let cause: unknown;
+    try {
+      const found = await find();
+      if (found !== undefined && found !== false) return found;
+    } catch (error) {
+      if (!errorsMeanNotYet) throw error;
+      cause = error;
     }
-    await clock.sleep(20);
+    const tookMs = clock.monotonicMs() - fromMs;
+    if (tookMs > limitMs) {
+      const tail = seen === undefined ? "" : `: ${inWords(await seen())}`;
+      throw new Error(`${what}: not within ${limitMs} ms${tail}`, { cause });
+    }
+    await clock.sleep(tookMs < look.afterMs ? look.soonMs : look.laterMs);
   }
+}
+
+function inWords(seen: unknown): string {
+  return typeof seen === "string" ? seen : JSON.stringify(seen);
 }
 
 /** Ends a child by its id, unless it has ended, and waits for it. */

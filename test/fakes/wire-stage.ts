@@ -22,15 +22,6 @@ export const limits = {
   sendBytesMax: 64 * 2 ** 20,
 };
 
-/** Waits until something is so. @throws with `what` when it is not in time. */
-export async function until(isSo: () => boolean, what: string, ms = 8000): Promise<void> {
-  const endMs = clock.monotonicMs() + ms;
-  while (!isSo()) {
-    if (clock.monotonicMs() > endMs) throw new Error(`not in ${ms} ms: ${what}`);
-    await clock.sleep(3);
-  }
-}
-
 export interface Heard {
   readonly peer: Peer;
   readonly frames: Frames;

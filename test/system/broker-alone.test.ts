@@ -14,6 +14,7 @@ import { openLog } from "../../src/util/log.ts";
 import { brokerEndpoint, findPaths } from "../../src/util/paths.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
 import { startWorker } from "../../src/worker/worker.ts";
+import { until } from "../fakes/patience.ts";
 import { endAll, mainPath, type Spawned, start } from "../fakes/process.ts";
 import { readMetrics } from "../fakes/prometheus.ts";
 
@@ -174,12 +175,10 @@ test("what a service has of its own is what the broker goes by", limit, async ()
   await using _ = await startWorker({ clock, random, log }, settings, { state: never });
   await using guest = await clientOf("guest");
   const served = async () => (await askQueue(guest, { deadlineMs: 5000 })).services;
-  let pump = (await served()).find(({ service }) => service === "com.example.Pump");
-  for (let round = 0; round < 100 && (pump?.workers ?? 0) === 0; round += 1) {
-    await clock.sleep(20);
-    pump = (await served()).find(({ service }) => service === "com.example.Pump");
-  }
-  assert.deepEqual([pump?.policy.queueMax, pump?.policy.retry], [1, "never"]);
+  const { policy } = await until("the worker is registered", async () =>
+    (await served()).find(({ service, workers }) => service === "com.example.Pump" && workers > 0),
+  );
+  assert.deepEqual([policy.queueMax, policy.retry], [1, "never"]);
   const ask = () => codeOf(guest.call("com.example.Pump", "state", {}, { deadlineMs: 1000 }));
   const codes = await Promise.all([ask(), ask(), ask()]);
   assert.ok(

@@ -62,11 +62,9 @@ async function startPart(): Promise<void> {
     said.push(chunk.toString());
   });
   child.stderr.on("data", (chunk: Buffer) => said.push(chunk.toString()));
-  url = await until(
-    "the centre starts",
-    () => /ready (\S+)/.exec(heard)?.[1],
-    () => said.join(""),
-  );
+  url = await until("the centre starts", () => /ready (\S+)/.exec(heard)?.[1], {
+    seen: () => said.join(""),
+  });
 }
 
 interface Answer {

@@ -7,6 +7,7 @@ import { createWeb, type Facade } from "../../src/central/web.ts";
 import { startWebServer } from "../../src/central/web-server.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
+import { until } from "../fakes/patience.ts";
 
 const log = openLog({ service: "test", level: "error", write: () => {} });
 
@@ -90,9 +91,5 @@ test("who only asks for the head of the stream, or leaves, takes no place from a
       assert.equal(status, 200, `${method} ${at}`);
     }
   }
-  const untilMs = clock.monotonicMs() + 5000;
-  while (listeners.size > 0 && clock.monotonicMs() < untilMs) {
-    await clock.sleep(10, new AbortController().signal);
-  }
-  assert.equal(listeners.size, 0);
+  await until("nobody listens any more", () => listeners.size === 0);
 });

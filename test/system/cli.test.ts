@@ -16,6 +16,7 @@ import { brokerEndpoint, findPaths } from "../../src/util/paths.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
 import type { Running } from "../../src/util/running.ts";
 import { startWorker } from "../../src/worker/worker.ts";
+import { until } from "../fakes/patience.ts";
 import { fakeParts, pointOf, stampAt } from "../fakes/plant-parts.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\.build\/$/, "");
@@ -135,11 +136,11 @@ test("Ctrl-C ends watching with 130, and what was printed stays", limit, async (
   void heard.then(() => {
     isHeard = true;
   });
-  while (!isHeard) {
+  await until("a point is told", () => {
     revision += 1;
     parts.publish(pointOf("voltage", revision, { revision, time: stampAt(clock.wallMs()) }));
-    await clock.sleep(20);
-  }
+    return isHeard;
+  });
   child.kill("SIGINT");
   const { exit, out } = await result;
   assert.equal(exit, 130);

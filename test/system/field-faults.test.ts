@@ -14,13 +14,13 @@ import {
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { asPlantError } from "../../src/util/errors.ts";
 import {
-  eventually,
   type FieldLine,
   fieldFolder,
   lineConfig,
   silentLog,
   startFieldLine,
 } from "../fakes/field-line.ts";
+import { until } from "../fakes/patience.ts";
 
 const folder = fieldFolder();
 after(() => folder[Symbol.dispose]());
@@ -100,13 +100,13 @@ async function sufferAll(
 ): Promise<void> {
   const isHealthy = async () => (await line.status()).devices[0]?.state === "ok";
   for (const kind of faultKinds) {
-    await eventually("the device is well", isHealthy, () => line.status());
+    await until("the device is well", isHealthy, { seen: () => line.status() });
     simulator.fault({ kind, ms: 2 * timeoutMs, exception: 4 });
     for (const [name, act] of Object.entries(acts)) {
       let code = await codeOf(() => act(line));
       if (kind === "exception") {
         // Shortly after other faults an exception may be a late one: faulty, until that is ruled out.
-        await eventually(`${name} is refused`, async () => {
+        await until(`${name} is refused`, async () => {
           code = await codeOf(() => act(line));
           assert.ok(["BUS_EXCEPTION", "BUS_FAULTY"].includes(code), `${name}: ${code}`);
           return code === "BUS_EXCEPTION";
@@ -116,12 +116,12 @@ async function sufferAll(
       assert.ok(codes[kind].includes(code), `${kind}, ${name}: ${code} ${states}`);
     }
     simulator.heal();
-    await eventually(
+    await until(
       "the fault is over",
       async () => (await codeOf(() => line.read("pump", "speed_limit"))) === "ok",
     );
   }
-  await eventually("the device is well", isHealthy);
+  await until("the device is well", isHealthy);
   for (const [name, act] of Object.entries(acts)) {
     assert.equal(await codeOf(() => act(line)), "ok", name);
   }
@@ -169,7 +169,7 @@ test("a scale weighs, is zeroed and tared, and every fault of its line has its c
   await using simulator = await simulate(scaleLine(ends[1]));
   await using line = startFieldLine(lineConfig(scaleLine(ends[0])));
   const weight = () => line.points.get("scale/weight");
-  await eventually("the scale weighs", () => typeof weight()?.value === "number");
+  await until("the scale weighs", () => typeof weight()?.value === "number");
   assert.equal((await line.write("scale", "zero", true)).result, "ok");
   assert.equal((await line.write("scale", "take_tare", true)).result, "ok");
   const tared = await line.write("scale", "tare", 12.5, { verify: true });
@@ -182,17 +182,17 @@ test("a scale weighs, is zeroed and tared, and every fault of its line has its c
   );
   const isHealthy = async () => (await line.status()).devices[0]?.state === "ok";
   for (const kind of faultKinds) {
-    await eventually("the scale is well", isHealthy, () => line.status());
+    await until("the scale is well", isHealthy, { seen: () => line.status() });
     simulator.fault({ kind, ms: 2 * timeoutMs });
     const code = await codeOf(() => line.read("scale", "weight"));
     assert.equal(code, scaleCodes[kind], kind);
     simulator.heal();
-    await eventually(
+    await until(
       "the fault is over",
       async () => (await codeOf(() => line.read("scale", "weight"))) === "ok",
     );
   }
-  await eventually("the scale is well", isHealthy);
+  await until("the scale is well", isHealthy);
 });
 
 test("a cable that is pulled shows as bad values, and put back the line is right again", async () => {
@@ -203,23 +203,19 @@ test("a cable that is pulled shows as bad values, and put back the line is right
   await using line = startFieldLine(lineConfig(text(ends[0])));
   const pressure = () => line.points.get("pump/pressure");
   const state = async () => (await line.status()).state;
-  await eventually("the port is missing", async () => (await state()) === "failed");
+  await until("the port is missing", async () => (await state()) === "failed");
   for (let round = 0; round < 3; round += 1) {
     {
       await using _cable = await startPtyPair({ clock }, ends);
-      await eventually(
-        "the line is right",
-        () => pressure()?.quality === "good",
-        () => line.status(),
-      );
+      await until("the line is right", () => pressure()?.quality === "good", {
+        seen: () => line.status(),
+      });
       assert.equal(await state(), "open");
     }
-    await eventually(
-      "the cable is missed",
-      () => pressure()?.quality === "bad",
-      () => line.status(),
-    );
-    await eventually("the port is lost", async () => (await state()) === "failed");
+    await until("the cable is missed", () => pressure()?.quality === "bad", {
+      seen: () => line.status(),
+    });
+    await until("the port is lost", async () => (await state()) === "failed");
     const code = await codeOf(() => line.read("pump", "pressure"));
     assert.equal(code, "PORT_UNUSABLE");
   }
@@ -262,12 +258,12 @@ test("a port that only listens notices a cable pulled in the middle of traffic",
         await new Promise((done) => setImmediate(done));
       }
     })();
-    await eventually("bytes come", () => received > 500);
+    await until("bytes come", () => received > 500);
     await cable[Symbol.asyncDispose]();
     isPulled = true;
     await talk;
     closeSync(other);
-    await eventually("the loss is told", () => loss !== undefined);
+    await until("the loss is told", () => loss !== undefined);
     await port.close();
   }
 });

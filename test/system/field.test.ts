@@ -21,7 +21,6 @@ import { type Simulator, startPtyPair, startSimulator } from "../../drivers/simu
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { seededRandom, systemRandom } from "../../src/util/random.ts";
 import {
-  eventually,
   type FieldLine,
   fieldFolder,
   lineConfig,
@@ -37,6 +36,7 @@ import {
   rawValue,
   startForeignSlave,
 } from "../fakes/foreign-slave.ts";
+import { until } from "../fakes/patience.ts";
 
 const folder = fieldFolder();
 after(() => folder[Symbol.dispose]());
@@ -63,10 +63,10 @@ function isAnswered(line: FieldLine, point: string): boolean {
 /** Compares every point of every profile with what the foreign slave holds. */
 async function compareAll(line: FieldLine): Promise<number> {
   const wanted = ids.flatMap((id) => (held[id] ?? []).map((item) => ({ id, item })));
-  await eventually(
+  await until(
     "every point was reported",
     () => wanted.every(({ id, item }) => isAnswered(line, `${id}/${item.name}`)),
-    () => wanted.filter(({ id, item }) => !isAnswered(line, `${id}/${item.name}`)).length,
+    { seen: () => wanted.filter(({ id, item }) => !isAnswered(line, `${id}/${item.name}`)).length },
   );
   for (const { id, item } of wanted) {
     const point = line.points.get(`${id}/${item.name}`);
@@ -125,7 +125,7 @@ async function writeCoils(text: string, slave: ForeignSlave): Promise<void> {
       },
     },
   );
-  await eventually("the port is open", () => isOpen);
+  await until("the port is open", () => isOpen);
   const unit = ids.indexOf("everything") + 1;
   const values = Array.from({ length: 30 }, () => random.unit() < 0.5);
   const request: Request = { is: "write-coils", address: 0, values };

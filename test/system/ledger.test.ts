@@ -8,8 +8,9 @@ import { startSimulator } from "../../drivers/simulator/simulator.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { silentLog } from "../fakes/field-line.ts";
+import { until } from "../fakes/patience.ts";
 import { compare, countOf, drained, keepLedger, killRounds } from "./ledger.ts";
-import { eventually, startSite } from "./site.ts";
+import { startSite } from "./site.ts";
 
 test("kill -9 of each process in turn loses nothing and doubles nothing", async (t) => {
   const seed = 1 + (Math.floor(systemClock.wallMs()) % 1_000_000);
@@ -39,10 +40,10 @@ test("mosquitto killed and emptied while a backlog waits: nothing is missing", a
   const client = await site.client();
   await site.kill("central", { stay: true });
   const ledger = keepLedger(client, 7);
-  await eventually("a backlog grows", 60_000, () => ledger.acknowledged.size > 1500);
+  await until("a backlog grows", () => ledger.acknowledged.size > 1500, { limitMs: 60_000 });
   await site.kill("mosquitto", { stay: true });
   rmSync(join(site.folder, "c", "mosquitto", "data"), { recursive: true, force: true });
-  await eventually("it grows further", 60_000, () => ledger.acknowledged.size > 2500);
+  await until("it grows further", () => ledger.acknowledged.size > 2500, { limitMs: 60_000 });
   await ledger.stop();
   await client[Symbol.asyncDispose]();
   site.revive("mosquitto");
@@ -57,7 +58,7 @@ test("a backup put back while the link is up: what came after it is orphaned, no
   const client = await site.client();
   const write = async (seed: number, scope: string) => {
     const ledger = keepLedger(client, seed, scope);
-    await eventually(`${scope} is written`, 60_000, () => ledger.acknowledged.size > 300);
+    await until(`${scope} is written`, () => ledger.acknowledged.size > 300, { limitMs: 60_000 });
     await ledger.stop();
     return ledger;
   };
@@ -72,9 +73,13 @@ test("a backup put back while the link is up: what came after it is orphaned, no
   const before = await write(31, "before");
   const { path } = await state("backup-create", { passphrase });
   const lost = await write(32, "lost");
-  await eventually("the centre has some of it", 60_000, async () => {
-    return (await countOf(site, "lost", false)) > 100;
-  });
+  await until(
+    "the centre has some of it",
+    async () => {
+      return (await countOf(site, "lost", false)) > 100;
+    },
+    { limitMs: 60_000, errorsMeanNotYet: true },
+  );
   await state("backup-restore", { path, passphrase });
   const after = await write(33, "after");
   await client[Symbol.asyncDispose]();

@@ -5,7 +5,8 @@ import type { Client } from "../../src/client/client.ts";
 import { systemClock } from "../../src/util/clock.ts";
 import { hasCode } from "../../src/util/errors.ts";
 import { seededRandom } from "../../src/util/random.ts";
-import { eventually, type Site } from "./site.ts";
+import { until } from "../fakes/patience.ts";
+import type { Site } from "./site.ts";
 
 /** Each writer has its own source and its own keys, so the order of a key is known. */
 const writers = 4;
@@ -110,12 +111,16 @@ async function historyOf(site: Site, scope: string, key: string): Promise<Histor
 export async function drained(site: Site): Promise<void> {
   const client = await site.client();
   try {
-    await eventually("the backlog drains", 60_000, async () => {
-      const status = (await client.call("org.plantd.Sync", "status", {})) as {
-        streams: Record<string, { waiting: number }>;
-      };
-      return status.streams.state?.waiting === 0;
-    });
+    await until(
+      "the backlog drains",
+      async () => {
+        const status = (await client.call("org.plantd.Sync", "status", {})) as {
+          streams: Record<string, { waiting: number }>;
+        };
+        return status.streams.state?.waiting === 0;
+      },
+      { limitMs: 60_000, errorsMeanNotYet: true },
+    );
   } finally {
     await client[Symbol.asyncDispose]();
   }

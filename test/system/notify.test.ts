@@ -10,6 +10,7 @@ import { openNotifier } from "../../src/main/notify.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { within } from "../../src/util/running.ts";
+import { until } from "../fakes/patience.ts";
 
 const lines: string[] = [];
 const log = openLog({ service: "t", level: "info", write: (line) => lines.push(line) });
@@ -51,7 +52,7 @@ function receive(address: string) {
 }
 
 async function exists(path: string): Promise<void> {
-  for (let round = 0; round < 500 && !existsSync(path); round += 1) await clock.sleep(10);
+  await until(`${path} exists`, () => existsSync(path));
 }
 
 test("ready, alive and stopping reach a socket with a path", async () => {
@@ -91,10 +92,10 @@ test("an abstract name is reached", async () => {
 
 test("a manager that is not there is said in the log, and nothing fails", async () => {
   const notifier = openNotifier({ clock, log, env: { NOTIFY_SOCKET: join(folder, "none") } });
-  for (let round = 0; round < 500 && lines.length === 0; round += 1) {
+  await until("a line in the log", () => {
     notifier.send("READY=1");
-    await clock.sleep(10);
-  }
+    return lines.length > 0;
+  });
   assert.match(lines[0] ?? "", /service manager is lost/);
   await notifier[Symbol.asyncDispose]();
 });

@@ -12,6 +12,7 @@ import { askPage } from "../../src/main/local-page.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
+import { until } from "../fakes/patience.ts";
 import { endAll, mainPath, start } from "../fakes/process.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pl-run-"));
@@ -36,12 +37,13 @@ for (const kind of ["compiled", "source"] as const) {
     const url = /"url":"(http:[^"]+)"/.exec(gateway.said())?.[1] ?? "";
     const health = await askPage({ url: `${url}healthz`, signal: AbortSignal.timeout(5000) });
     assert.equal(health.status, 200);
-    let answer = await askPage({ url: `${url}readyz`, signal: AbortSignal.timeout(5000) });
-    for (let round = 0; round < 50 && answer.status !== 200; round += 1) {
-      await clock.sleep(100); // parts register one after the other
-      answer = await askPage({ url: `${url}readyz`, signal: AbortSignal.timeout(5000) });
-    }
-    assert.equal(answer.status, 200, answer.text);
+    let text = "";
+    const isReady = async () => {
+      const answer = await askPage({ url: `${url}readyz`, signal: AbortSignal.timeout(5000) });
+      text = answer.text;
+      return answer.status === 200;
+    };
+    await until("all parts are registered", isReady, { seen: () => text });
     gateway.signal("SIGTERM");
     assert.equal(await gateway.ended(), 0, gateway.said());
     const errors = gateway
@@ -203,18 +205,15 @@ test("systemd hears that it is ready, alive while it works, and stopping", async
   receiver.stdout.on("data", (chunk: Buffer) => {
     heard += chunk.toString();
   });
-  for (let round = 0; round < 500 && !existsSync(socket); round += 1) await clock.sleep(10);
+  await until("the receiver listens", () => existsSync(socket));
   const env = { NOTIFY_SOCKET: socket, WATCHDOG_USEC: "4000000" };
   const broker = start(mainPath("plantd"), ["run", "broker", "--data-dir", data], { env });
   const beats = () => heard.match(/WATCHDOG=1/g)?.length ?? 0;
-  for (let round = 0; round < 1000 && beats() < 3; round += 1) await clock.sleep(10);
+  await until("three beats", () => beats() >= 3, { seen: () => heard });
   assert.match(heard, /^READY=1\nSTATUS=log broker\n/);
-  assert.ok(beats() >= 3, heard);
   broker.signal("SIGTERM");
   assert.equal(await broker.ended(), 0);
-  for (let round = 0; round < 500 && !heard.includes("STOPPING=1"); round += 1) {
-    await clock.sleep(10);
-  }
+  await until("its last word", () => heard.includes("STOPPING=1"));
   assert.match(heard, /STOPPING=1\n$/);
   receiver.kill("SIGKILL");
 });

@@ -10,7 +10,7 @@ import { systemClock } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { brokerEndpoint, findPaths } from "../../src/util/paths.ts";
 import { systemRandom } from "../../src/util/random.ts";
-import { freePort } from "../fakes/patience.ts";
+import { freePort, until } from "../fakes/patience.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 /** What units and image run. */
@@ -62,28 +62,6 @@ export interface SiteOptions {
   readonly lines?: readonly string[];
   /** Joins a port of its own with mosquitto's, and returns it: where the gateway will connect. */
   readonly relay?: (port: number) => Promise<number>;
-}
-
-/** Waits until `probe` is truthy; fails with `what` after `limitMs`. */
-export async function eventually<T>(
-  what: string,
-  limitMs: number,
-  probe: () => Promise<T | undefined | false> | T | undefined | false,
-): Promise<T> {
-  const from = systemClock.monotonicMs();
-  let last: unknown;
-  for (;;) {
-    try {
-      const value = await probe();
-      if (value) return value;
-    } catch (error) {
-      last = error;
-    }
-    if (systemClock.monotonicMs() - from > limitMs) {
-      throw new Error(`${what}: not within ${limitMs} ms`, { cause: last });
-    }
-    await systemClock.sleep(50);
-  }
 }
 
 /** Starts everything and enrols the gateway; returns when the link is up. */
@@ -219,7 +197,10 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     add("central", run("central"));
     for (const part of ["broker", "store", "sync", "http"]) add(part, run(part));
     for (const line of options.lines ?? []) add(`driver:${line}`, run(`driver:${line}`));
-    await eventually("the centre answers", 20_000, () => site.fetchJson("/healthz"));
+    await until("the centre answers", () => site.fetchJson("/healthz"), {
+      limitMs: 20_000,
+      errorsMeanNotYet: true,
+    });
     const mosquitto = join(centreData, "mosquitto");
     const central = (...words: string[]) => {
       const result = spawnSync(process.execPath, [main, "central", ...words], {
@@ -233,14 +214,22 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     };
     add("mosquitto", ["mosquitto", "-c", central("mosquitto-config", mosquitto).trim()]);
     const code = central("add", "gw-test").trim();
-    await eventually("the gateway enrols", 20_000, () => {
-      site.plant("enroll", site.centreUrl, code);
-      return true;
-    });
-    await eventually("the link is up", 20_000, async () => {
-      const status = JSON.parse(site.plant("outbox", "--json"));
-      return JSON.stringify(status).includes('"link":"up"');
-    });
+    await until(
+      "the gateway enrols",
+      () => {
+        site.plant("enroll", site.centreUrl, code);
+        return true;
+      },
+      { limitMs: 20_000, errorsMeanNotYet: true },
+    );
+    await until(
+      "the link is up",
+      async () => {
+        const status = JSON.parse(site.plant("outbox", "--json"));
+        return JSON.stringify(status).includes('"link":"up"');
+      },
+      { limitMs: 20_000, errorsMeanNotYet: true },
+    );
     return site;
   } catch (error) {
     const logs = [...units.keys()].map((name) => `--- ${name}\n${site.logOf(name)}`).join("\n");

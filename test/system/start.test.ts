@@ -15,6 +15,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { type Glance, look, type Sight } from "../../src/main/demo-eyes.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
+import { until } from "../fakes/patience.ts";
 import { endAll, mainPath, type Spawned, start } from "../fakes/process.ts";
 
 const root = mkdtempSync(join(tmpdir(), "pl-st-"));
@@ -38,13 +39,9 @@ function processesOf(folder: string, demo?: number): number[] {
   });
 }
 
-async function noneLeft(folder: string): Promise<number[]> {
-  let left = processesOf(folder);
-  for (let round = 0; round < 100 && left.length > 0; round += 1) {
-    await clock.sleep(50);
-    left = processesOf(folder);
-  }
-  return left;
+async function noneLeft(folder: string): Promise<void> {
+  const seen = () => processesOf(folder);
+  await until("no process is left", () => seen().length === 0, { seen });
 }
 
 const demo = (...words: readonly string[]) => start(mainPath("demo"), words);
@@ -52,12 +49,11 @@ const demo = (...words: readonly string[]) => start(mainPath("demo"), words);
 /** Looks until what is seen is as wanted. */
 async function see(sight: Sight, wanted: (glance: Glance) => boolean): Promise<Glance> {
   let glance: Glance = {};
-  for (let round = 0; round < 250; round += 1) {
+  const isSeen = async () => {
     glance = await look(sight, AbortSignal.timeout(5000));
-    if (wanted(glance)) return glance;
-    await clock.sleep(100);
-  }
-  return glance;
+    return wanted(glance) && glance;
+  };
+  return until("what is wanted is seen", isSeen, { seen: () => glance });
 }
 
 function sightOf(running: Spawned): Sight {
@@ -80,7 +76,7 @@ test("without a terminal it brings values to the centre, ends with 0 and leaves 
   assert.ok(await running.until("values of every device are at the centre"), running.said());
   assert.ok(processesOf(folder, running.pid).length >= 12, "one process per unit, and two wires");
   assert.equal(await running.ended(40_000), 0, running.said());
-  assert.deepEqual(await noneLeft(folder), []);
+  await noneLeft(folder);
   assert.deepEqual(readdirSync(home), ["demo"], "no file outside its folder");
 });
 
@@ -128,8 +124,8 @@ test("its keys break things, which mend; a second copy does not disturb it", asy
 
   running.tell("q");
   assert.equal(await running.ended(30_000), 0, running.said());
-  assert.deepEqual(await noneLeft(folder), []);
-  assert.deepEqual(await noneLeft(`${folder}-2`), []);
+  await noneLeft(folder);
+  await noneLeft(`${folder}-2`);
 });
 
 for (const name of ["SIGINT", "SIGKILL"] as const) {
@@ -137,12 +133,10 @@ for (const name of ["SIGINT", "SIGKILL"] as const) {
     const folder = join(root, name);
     const running = demo("--folder", folder);
     assert.ok(await running.until("MQTT broker"), running.said());
-    for (let round = 0; round < 200 && processesOf(folder, running.pid).length < 5; round += 1) {
-      await clock.sleep(20);
-    }
+    await until("five processes", () => processesOf(folder, running.pid).length >= 5);
     running.signal(name);
     assert.notEqual(await running.ended(30_000), "still running");
-    assert.deepEqual(await noneLeft(folder), []);
+    await noneLeft(folder);
   });
 }
 

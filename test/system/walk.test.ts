@@ -9,7 +9,8 @@ import { systemClock as clock } from "../../src/util/clock.ts";
 import { seededRandom } from "../../src/util/random.ts";
 import { fieldFolder } from "../fakes/field-line.ts";
 import { everything, holdings, isWhatIsHeld, startForeignSlave } from "../fakes/foreign-slave.ts";
-import { eventually, startSite } from "./site.ts";
+import { until } from "../fakes/patience.ts";
+import { startSite } from "./site.ts";
 
 const folder = fieldFolder();
 after(() => folder[Symbol.dispose]());
@@ -74,14 +75,18 @@ test(`what a foreign slave holds is in the centre's store, over RTU and TCP (see
       held.map((item) => ({ id, scope: `device/${line}-${id}`, item })),
     ),
   );
-  const stored = await eventually("every point is at the centre", 60_000, async () => {
-    const { values } = (await site.fetchJson("/api/v1/devices/gw-test/values")) as {
-      values: StoredPoint[];
-    };
-    const byName = new Map(values.map((point) => [`${point.scope}/${point.key}`, point]));
-    const isThere = wanted.every(({ scope, item }) => byName.has(`${scope}/${item.name}`));
-    return isThere && byName;
-  });
+  const stored = await until(
+    "every point is at the centre",
+    async () => {
+      const { values } = (await site.fetchJson("/api/v1/devices/gw-test/values")) as {
+        values: StoredPoint[];
+      };
+      const byName = new Map(values.map((point) => [`${point.scope}/${point.key}`, point]));
+      const isThere = wanted.every(({ scope, item }) => byName.has(`${scope}/${item.name}`));
+      return isThere && byName;
+    },
+    { limitMs: 60_000, errorsMeanNotYet: true },
+  );
   for (const { id, scope, item } of wanted) {
     const point = stored.get(`${scope}/${item.name}`);
     const words = `seed ${seed}: ${scope}/${item.name} holds ${item.raw}, stored ${JSON.stringify(point)}`;

@@ -9,12 +9,13 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { seededRandom } from "../../src/util/random.ts";
 import { transportNamed, type WireRefusal } from "../../src/wire/wire.ts";
-import { deps, openPlayer, openStage, type Stage, until } from "../fakes/wire-stage.ts";
+import { until } from "../fakes/patience.ts";
+import { deps, openPlayer, openStage, type Stage } from "../fakes/wire-stage.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "py-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
 const zmtp = transportNamed("zmtp");
-const limit = { timeout: 30_000 };
+const limit = { timeout: 60_000 };
 let made = 0;
 function newPath(): string {
   made += 1;
@@ -92,7 +93,7 @@ async function open(path: string): Promise<Raw> {
 async function isServed(stage: Stage): Promise<void> {
   await using player = openPlayer(zmtp, stage.endpoint);
   player.dealer.send([Buffer.from("well?")]);
-  await until(() => player.heard.length === 1, "a healthy peer is served");
+  await until("a healthy peer is served", () => player.heard.length === 1);
 }
 
 const textOf = (stage: Stage, from: number) =>
@@ -111,9 +112,9 @@ async function cut(stage: Stage, path: string, cuts: readonly number[]): Promise
     await turn();
   }
   const what = `cut at ${cuts.slice(0, 5).join(", ")}`;
-  await until(() => stage.heard.length === from + messages.length, what);
+  await until(what, () => stage.heard.length === from + messages.length);
   assert.deepEqual(textOf(stage, from), messages, what);
-  await until(() => raw.received().includes("\u0004PONGctx"), "PONG with the context");
+  await until("PONG with the context", () => raw.received().includes("\u0004PONGctx"));
   raw.socket.destroy();
 }
 
@@ -170,7 +171,7 @@ for (const [name, bytes] of Object.entries(welcome)) {
     await using stage = await openStage(zmtp, `ipc://${path}`, { answers: false });
     const raw = await open(path);
     raw.socket.write(concat(bytes, frame(0, "here")));
-    await until(() => stage.heard.length === 1, name);
+    await until(name, () => stage.heard.length === 1);
     assert.deepEqual(textOf(stage, 0), [["here"]]);
     raw.socket.destroy();
   });
@@ -253,15 +254,15 @@ for (const [name, [refusal, bytes]] of Object.entries(wrong)) {
       const raw = await open(path);
       if (isWhole) raw.socket.write(bytes);
       else for (const byte of bytes) raw.socket.write(Buffer.of(byte));
-      await until(() => stage.refused.length > before, name);
-      await until(raw.isClosed, "it is closed");
+      await until(name, () => stage.refused.length > before);
+      await until("it is closed", raw.isClosed);
     }
     assert.deepEqual(stage.refused, [refusal, refusal]);
     assert.equal(stage.router.counters.refused[refusal], 2);
     assert.deepEqual(stage.heard, []);
     await using player = openPlayer(zmtp, stage.endpoint);
     player.dealer.send([Buffer.from("well?")]);
-    await until(() => stage.heard.length === 1, "a healthy peer is served");
+    await until("a healthy peer is served", () => stage.heard.length === 1);
     assert.equal(stage.router.counters.connections, 1);
   });
 }
@@ -271,9 +272,9 @@ test("PING in mid-message, as libzmq sends it, is answered and splits nothing", 
   await using stage = await openStage(zmtp, `ipc://${path}`, { answers: false });
   const raw = await open(path);
   raw.socket.write(concat(hello, frame(1, "a"), command("PING", "\0\u0001mid"), frame(0, "b")));
-  await until(() => stage.heard.length === 1, "the message around it");
+  await until("the message around it", () => stage.heard.length === 1);
   assert.deepEqual(textOf(stage, 0), [["a", "b"]]);
-  await until(() => raw.received().includes("\u0004PONGmid"), "PONG");
+  await until("PONG", () => raw.received().includes("\u0004PONGmid"));
   raw.socket.destroy();
 });
 
@@ -282,7 +283,7 @@ test("a command nobody knows is passed over once messages flow", limit, async ()
   await using stage = await openStage(zmtp, `ipc://${path}`, { answers: false });
   const raw = await open(path);
   raw.socket.write(concat(hello, command("SUBSCRIBE", "x"), command("XYZZY"), frame(0, "after")));
-  await until(() => stage.heard.length === 1, "the message after it");
+  await until("the message after it", () => stage.heard.length === 1);
   assert.deepEqual(stage.refused, []);
   raw.socket.destroy();
 });
@@ -300,7 +301,7 @@ for (const [name, bytes] of Object.entries(silent)) {
     await using stage = await openStage(zmtp, `ipc://${path}`, { handshakeMs: 60 });
     const raw = await open(path);
     if (bytes.length > 0) raw.socket.write(bytes);
-    await until(raw.isClosed, name);
+    await until(name, raw.isClosed);
     assert.deepEqual(stage.refused, ["handshake"]);
     await isServed(stage);
   });
@@ -315,14 +316,14 @@ test(
     const [quiet, half] = [await open(path), await open(path)];
     quiet.socket.write(hello);
     half.socket.end(concat(hello, frame(0, "last words"), frame(1, "unfinished")));
-    await until(() => stage.gone.length === 1, "the half-closed one is gone");
+    await until("the half-closed one is gone", () => stage.gone.length === 1);
     assert.deepEqual(textOf(stage, 0), [["last words"]]);
     await deps.clock.sleep(100);
     quiet.socket.write(frame(0, "still here"));
-    await until(() => stage.heard.length === 2, "the quiet one is heard");
+    await until("the quiet one is heard", () => stage.heard.length === 2);
     assert.equal(quiet.isClosed(), false);
     quiet.socket.destroy();
-    await until(() => stage.gone.length === 2, "now it is gone");
+    await until("now it is gone", () => stage.gone.length === 2);
   },
 );
 
@@ -345,14 +346,14 @@ test("a dealer survives every wrong router, and comes back to a right one", limi
     });
     await new Promise<void>((done) => server.listen(path, done));
     await using player = openPlayer(zmtp, `ipc://${path}`);
-    await until(() => player.downs > 0 || seen.size > 1, `it lets go of ${name}`);
+    await until(`it lets go of ${name}`, () => player.downs > 0 || seen.size > 1);
     assert.deepEqual(player.heard, []);
     for (const socket of seen) socket.destroy();
     await new Promise((done) => server.close(done));
     if (player.downs > 0) continue; // it stood for a moment; a steady dealer makes another
     await using stage = await openStage(zmtp, `ipc://${path}`);
     player.dealer.send([Buffer.from("at last")]);
-    await until(() => player.heard.length === 1, `it comes back after ${name}`);
+    await until(`it comes back after ${name}`, () => player.heard.length === 1);
     assert.equal(stage.heard.length, 1);
   }
 });

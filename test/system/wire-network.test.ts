@@ -21,13 +21,14 @@ import { startClient } from "../../src/client/client.ts";
 import { hasCode } from "../../src/util/errors.ts";
 import { openLog } from "../../src/util/log.ts";
 import { readKeyPair, transportNamed, writeNewKeyPair } from "../../src/wire/wire.ts";
+import { until } from "../fakes/patience.ts";
 import { endAll, mainPath, start } from "../fakes/process.ts";
-import { deps, openPlayer, openStage, until } from "../fakes/wire-stage.ts";
+import { deps, openPlayer, openStage } from "../fakes/wire-stage.ts";
 import { startZmqPeer } from "../fakes/zmq-peer.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "pn-"));
-const limit = { timeout: 40_000 };
+const limit = { timeout: 60_000 };
 const log = openLog({ service: "t", level: "error", write: () => {} });
 const echo = "org.plantd.module.Echo";
 const zeromq = transportNamed("zeromq");
@@ -129,7 +130,7 @@ test(
     for (const [name, { options, is }] of Object.entries(attempts)) {
       await python.open(name, "DEALER", { connect: stage.endpoint, options });
       await python.ask({ op: "send", name, frames: ["00"] });
-      await until(is, name);
+      await until(name, is);
     }
     assert.equal(stage.heard.length, 1);
     assert.ok(stage.refused.includes("key"));
@@ -142,7 +143,7 @@ test(
       curve: { ...unknown, serverKey: server.publicKey },
     });
     player.dealer.send([Buffer.from("by the other door")]);
-    await until(() => player.heard.length === 1, "each listener has keys of its own");
+    await until("each listener has keys of its own", () => player.heard.length === 1);
     assert.equal(stage.heard.length, 2);
   },
 );
@@ -194,7 +195,9 @@ process.on("SIGTERM", () => child.kill("SIGKILL"));
     for (const socket of crowd) socket.destroy();
     await using player = openPlayer(zeromq, endpoint);
     player.dealer.send([Buffer.from("?")]);
-    await until(() => player.heard.length === 1, `it is served after; ${router.said()}`, 15_000);
+    await until(`it is served after; ${router.said()}`, () => player.heard.length === 1, {
+      limitMs: 15_000,
+    });
     const counters = JSON.parse(String(player.heard[0]?.[0]));
     assert.ok(counters.refused.connections > 0, JSON.stringify(counters));
     assert.equal(await router.ended(1), "still running", router.said());

@@ -84,7 +84,10 @@ export async function siege(
           counts = await ask(path);
           return isQuiet(counts) && socketsOf(broker.pid) <= socketsBefore;
         },
-        () => `${socketsOf(broker.pid)} of ${socketsBefore} descriptors, ${JSON.stringify(counts)}`,
+        {
+          seen: () =>
+            `${socketsOf(broker.pid)} of ${socketsBefore} descriptors, ${JSON.stringify(counts)}`,
+        },
       );
       const told = once(probe.stdout, "data");
       probe.stdin.write("enough\n");
