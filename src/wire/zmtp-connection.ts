@@ -18,13 +18,15 @@ import type { ConnectionHost } from "./zmtp-host.ts";
 import { Liveness } from "./zmtp-liveness.ts";
 import { fits, isLittle, isOverHalf, type Outbox } from "./zmtp-outbox.ts";
 import { FrameReader, type FrameSink } from "./zmtp-reader.ts";
-import { type Turning, turnBudget } from "./zmtp-turns.ts";
+import type { Readers, Turning } from "./zmtp-turns.ts";
 
 /** What a connection starts with. */
 interface Given {
   readonly listener: Listener | undefined;
   /** With what waits for the peer already. */
   readonly outbox: Outbox;
+  /** The group it shares its turns with. */
+  readonly readers: Readers;
 }
 
 type Phase = "greeting" | "handshake" | "open" | "ending" | "closed";
@@ -43,6 +45,7 @@ export class Connection implements FrameSink, Turning {
   readonly #host: ConnectionHost<Connection>;
   readonly #socket: Socket;
   readonly #outbox: Outbox;
+  readonly #readers: Readers;
   #phase: Phase = "greeting";
   /** Nothing is read any more. */
   isOver = false;
@@ -72,6 +75,7 @@ export class Connection implements FrameSink, Turning {
     this.#host = host;
     this.#socket = socket;
     this.#outbox = given.outbox;
+    this.#readers = given.readers;
     this.listener = given.listener;
     this.reader = new FrameReader(host.limits, this);
     this.#dueMs = host.clock.monotonicMs() + (host.limits.handshakeMs ?? handshakeMsDefault);
@@ -219,12 +223,15 @@ export class Connection implements FrameSink, Turning {
   }
 
   #read(): void {
-    const { count } = this.#host.turns;
-    if (this.#turn !== count) {
-      this.#turn = count;
+    const { turns } = this.#host;
+    const isFirst = this.#turn !== turns.count;
+    if (isFirst) {
+      this.#turn = turns.count;
       this.reader.spent = 0;
     }
-    const stop = this.reader.read(turnBudget);
+    const before = this.reader.spent;
+    const stop = this.reader.read(this.#readers.budget);
+    this.#readers.spend(this.reader.spent - before, isFirst);
     if (this.reader.held !== this.#held) {
       const change = this.reader.held - this.#held;
       this.#held += change;

@@ -81,7 +81,8 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
     socket.once("connect", () => {
       socket.off("close", fail);
       this.#socket = undefined;
-      const given = { listener: undefined, outbox: this.#outbox };
+      const readers = this.turns.newGroup(); // the only one: a dealer connects once
+      const given = { listener: undefined, outbox: this.#outbox, readers };
       this.#connection = new Connection(this, socket, given);
     });
   }

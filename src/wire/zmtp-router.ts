@@ -18,7 +18,7 @@ import { newTally } from "./tally.ts";
 import { Connection, lingerMs } from "./zmtp-connection.ts";
 import type { ConnectionHost } from "./zmtp-host.ts";
 import { Outbox } from "./zmtp-outbox.ts";
-import { Turns } from "./zmtp-turns.ts";
+import { type Readers, Turns } from "./zmtp-turns.ts";
 
 /** Connections the kernel keeps until we take them; it may allow fewer (net.core.somaxconn). */
 const backlogMax = 4096;
@@ -55,6 +55,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   readonly #servers: Server[] = [];
   readonly #peers = new Map<Peer, Connection>();
   readonly #connections = new Set<Connection>();
+  readonly #readers = new Map<string, Readers>();
   readonly #timed = new Set<Connection>();
   readonly #deadlines: Deadlines;
   /** Connections that came before all listeners stood. */
@@ -120,9 +121,20 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
         socket.resume();
       });
     } else {
-      this.#connections.add(new Connection(this, socket, { listener, outbox: new Outbox() }));
+      const given = { listener, outbox: new Outbox(), readers: this.#readersOf(listener) };
+      this.#connections.add(new Connection(this, socket, given));
       socket.resume();
     }
+  }
+
+  /** Those of one principal take their turns together. */
+  #readersOf({ principal }: Listener): Readers {
+    let readers = this.#readers.get(principal);
+    if (readers === undefined) {
+      readers = this.turns.newGroup();
+      this.#readers.set(principal, readers);
+    }
+    return readers;
   }
 
   #refuse(refusal: WireRefusal, listener: Listener): void {

@@ -2,8 +2,41 @@
 // and what was put for a peer in a turn is written at its end. It must not know what travels.
 import type { Clock } from "../util/clock.ts";
 
-/** What a connection may spend on reading in one turn: about 64 small messages, or 500 KiB. */
-export const turnBudget = 512;
+/**
+ * What may be spent on reading in one turn: by one connection, about 64 small messages or 500 KiB;
+ * by all of them together, so that a turn is short however many flood; by each of a group that
+ * has spent its part; and by one of very many, which is a message.
+ */
+const budgets = { one: 512, all: 8192, late: 64, least: 8 } as const;
+
+/** Connections that share what they may spend, such as those of one principal. */
+export class Readers {
+  #part: number = budgets.all;
+  #share: number = budgets.one;
+  #spent = 0;
+  /** How many read in this turn. */
+  count = 0;
+
+  /** What one of them may spend in this turn. */
+  get budget(): number {
+    return this.#spent < this.#part ? this.#share : Math.min(this.#share, budgets.late);
+  }
+
+  /** Notes what one of them spent, and whether it is its first time in this turn. */
+  spend(cost: number, isFirst: boolean): void {
+    this.#spent += cost;
+    if (isFirst) this.count += 1;
+  }
+
+  /** A turn begins, in which they may spend this much together. */
+  begin(part: number): void {
+    this.#part = part;
+    const share = Math.floor(part / Math.max(1, this.count));
+    this.#share = Math.min(budgets.one, Math.max(budgets.least, share));
+    this.#spent = 0;
+    this.count = 0;
+  }
+}
 
 /**
  * Writing costs more than what is written. So where this many peers wait to be written to, those
@@ -37,6 +70,7 @@ export interface TurnsDeps {
 export class Turns {
   /** Counts turns; one passes for each round of the event loop while there is work. */
   count = 0;
+  readonly #groups: Readers[] = [];
   readonly #deps: TurnsDeps;
   readonly #soon: (act: () => void) => unknown;
   #backlog: Turning[] = [];
@@ -52,6 +86,13 @@ export class Turns {
   constructor(deps: TurnsDeps) {
     this.#deps = deps;
     this.#soon = deps.soon ?? setImmediate;
+  }
+
+  /** A group of connections: each group that reads has an equal part of a turn. */
+  newGroup(): Readers {
+    const group = new Readers();
+    this.#groups.push(group);
+    return group;
   }
 
   /** Makes sure that the turn ends. */
@@ -77,6 +118,7 @@ export class Turns {
   readonly #end = (): void => {
     this.#isDue = false;
     this.count += 1;
+    this.#beginReading();
     try {
       const backlog = this.#backlog;
       if (backlog.length > 0) {
@@ -97,6 +139,13 @@ export class Turns {
       this.#deps.onDefect(error);
     }
   };
+
+  #beginReading(): void {
+    let active = 0;
+    for (const { count } of this.#groups) if (count > 0) active += 1;
+    const part = budgets.all / Math.max(1, active);
+    for (const group of this.#groups) group.begin(part);
+  }
 
   /** Whether a crowd of this size waits on. */
   #mustHold(size: number): boolean {

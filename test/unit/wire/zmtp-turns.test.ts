@@ -39,6 +39,36 @@ function stage() {
   };
 }
 
+test("what one connection may read in a turn gets less the more of its group read", () => {
+  const { turns, endTurn } = stage();
+  const group = turns.newGroup();
+  turns.newGroup();
+  const budgetAfter = (readers: number, cost: number) => {
+    turns.schedule();
+    for (let at = 0; at < readers; at += 1) group.spend(cost, true);
+    const during = group.budget;
+    endTurn();
+    return [during, group.budget];
+  };
+  assert.deepEqual(budgetAfter(16, 100), [512, 512]);
+  assert.deepEqual(budgetAfter(64, 100), [512, 128]);
+  assert.deepEqual(budgetAfter(100, 100), [64, 81], "the group has spent what it may");
+  assert.deepEqual(budgetAfter(10_000, 8), [64, 8], "one message at least");
+  assert.deepEqual(budgetAfter(2, 8), [8, 512]);
+});
+
+test("a group that floods takes nothing from what another may read", () => {
+  const { turns, endTurn } = stage();
+  const [flooding, other] = [turns.newGroup(), turns.newGroup()];
+  for (let turn = 0; turn < 3; turn += 1) {
+    for (let at = 0; at < 1000; at += 1) flooding.spend(9, true);
+    other.spend(9, true);
+    turns.schedule();
+    endTurn();
+  }
+  assert.deepEqual([flooding.budget, other.budget], [8, 512]);
+});
+
 test("few peers are written to at the end of the turn", () => {
   const { crowd, endTurn, written } = stage();
   crowd(15);
