@@ -81,6 +81,8 @@ export interface WorkersAnswer {
     readonly silentMs: number;
     /** Not read from, because its client reads too slowly. */
     readonly paused: boolean;
+    /** It takes no more, and goes when it has answered what it has. */
+    readonly leaving: boolean;
   }[];
   readonly more: number;
 }
@@ -92,6 +94,8 @@ export interface CountersAnswer {
   readonly replies: number;
   readonly partials: number;
   readonly retries: number;
+  /** Requests a leaving worker gave back before it began them. */
+  readonly returned: number;
   readonly expired: number;
   /** Requests that expired before anybody ever served them. */
   readonly noService: number;

@@ -1,12 +1,28 @@
 // What clients say: requests, the checks they pass, cancelling, credit.
 // It must not know sockets, clocks, or what bodies mean beside the name of an operation.
-import { encodeToClient, type Frames, type FromClient, type Head, sizeOf } from "../mdp/mdp.ts";
+import {
+  abilities,
+  type Dialect,
+  encodeToClient,
+  type Frames,
+  type FromClient,
+  type FromPeer,
+  type Head,
+  sizeOf,
+} from "../mdp/mdp.ts";
 import type { Refusal } from "./answers.ts";
 import { crowdIn } from "./crowding.ts";
 import { answerInternal, isInternal } from "./mmi.ts";
 import { abandon, dispatch, enqueue, newRequest } from "./requests.ts";
 import { bytesRefusal, requestsRefusal, serviceFor } from "./room.ts";
-import { countRefused, errorOf, limitError, sayError, serviceError } from "./speech.ts";
+import {
+  countRefusal,
+  countRefused,
+  errorOf,
+  limitError,
+  sayError,
+  serviceError,
+} from "./speech.ts";
 import { type Client, type Right, type Service, type State, sendQueueMax } from "./state.ts";
 import { credit, overflows } from "./streams.ts";
 
@@ -38,7 +54,7 @@ function ask(state: State, client: Client, asked: Asked): void {
   }
   const right = rightOf(state, client, name);
   if (right.isInternal) {
-    answer(state, client, asked);
+    answer(state, client.peer, asked);
     return;
   }
   if (!mayCall(state, client, right, body)) {
@@ -187,14 +203,34 @@ function refuse(
   { service, head }: Asked,
   about: { readonly reason: Refusal; readonly error: Uint8Array },
 ): false {
-  countRefused(state, client.peer, about.reason, service);
+  const { dialect, share } = client.peer;
+  const trace = abilities[dialect].errors ? head.trace : undefined;
+  countRefusal(state, share, { reason: about.reason, dialect, service, trace });
   sayError(state, client, { service, head, error: about.error });
   return false;
 }
 
+/**
+ * Answers a question to the broker itself by a peer there may be no room for.
+ * @returns false where it asks something else.
+ */
+export function answerUnmet(
+  state: State,
+  { name, dialect }: { readonly name: string; readonly dialect: Dialect },
+  { message }: FromPeer,
+): boolean {
+  if (message.kind !== "request" || !isInternal(message.service)) return false;
+  state.counters.requests += 1;
+  answer(state, { name, dialect }, message);
+  return true;
+}
+
 /** Answers a question to the broker itself. */
-function answer(state: State, client: Client, { service, head, body }: Asked): void {
-  const { dialect, name } = client.peer;
+function answer(
+  state: State,
+  { name, dialect }: { readonly name: string; readonly dialect: Dialect },
+  { service, head, body }: Asked,
+): void {
   const answered: Head = { ...head, remainingMs: 0 };
   const frames = encodeToClient(dialect, {
     kind: "final",

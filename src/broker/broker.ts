@@ -18,7 +18,14 @@ import type { BrokerAnswer } from "./answers.ts";
 import { describe } from "./mmi.ts";
 import type { BrokerSettings } from "./policy.ts";
 import { isNoted } from "./speech.ts";
-import { type Effect, newState, type State, sendBytesMax, sendQueueMax } from "./state.ts";
+import {
+  type Effect,
+  newState,
+  type RefusalNote,
+  type State,
+  sendBytesMax,
+  sendQueueMax,
+} from "./state.ts";
 import { type Input, step } from "./step.ts";
 
 export type { Admission } from "../access/access.ts";
@@ -199,7 +206,7 @@ function openCore(state: State, log: Log): Core {
         socket?.resume(effect.peer);
         return;
       case "note":
-        log.warn("A peer was refused", { principal: effect.principal, ...effect.about });
+        noteRefusal(log, effect.principal, effect.about);
     }
   };
   const core: Core = {
@@ -223,6 +230,12 @@ function openCore(state: State, log: Log): Core {
     },
   };
   return core;
+}
+
+function noteRefusal(log: Log, principal: string, { trace, ...about }: RefusalNote): void {
+  const facts = { principal, ...about };
+  if (trace === undefined) log.warn("A peer was refused", facts);
+  else log.warn("A peer was refused", { ...facts, trace: Buffer.from(trace).toString("hex") });
 }
 
 /** Ticks as the decisions want it. */

@@ -28,7 +28,7 @@ export function answerInternal(state: State, service: string, body: Frames): Fra
     case "mmi.service": {
       const name = Buffer.from(body[0] ?? []).subarray(0, serviceBytesMax + 1);
       const found = state.services.get(name.toString("latin1"));
-      return [Buffer.from((found?.workers.size ?? 0) > 0 ? "200" : "404")];
+      return [Buffer.from(found !== undefined && isServed(found) ? "200" : "404")];
     }
     case "mmi.services":
       return told(state, service, () => nameServices(state));
@@ -61,10 +61,16 @@ function told(state: State, name: string, make: () => Frames): Frames {
 
 function nameServices(state: State): Frames {
   const names = [...state.services.values()]
-    .filter(({ workers }) => workers.size > 0)
+    .filter(isServed)
     .map(({ name }) => name)
     .sort();
   return names.length === 0 ? [Buffer.alloc(0)] : names.map((name) => Buffer.from(name));
+}
+
+/** Whether a worker is registered that stays. */
+function isServed({ workers }: Service): boolean {
+  for (const { isLeaving } of workers) if (!isLeaving) return true;
+  return false;
 }
 
 function json(
@@ -106,6 +112,7 @@ function listWorkers(state: State): WorkersAnswer {
     concurrency: worker.concurrency,
     silentMs: Math.round(state.nowMs - worker.heardMs),
     paused: worker.holds > 0,
+    leaving: worker.isLeaving,
   }));
   return { workers, more: state.workers.size - workers.length };
 }
@@ -119,7 +126,7 @@ function listServices(state: State): QueueAnswer {
 function describeService(state: State, service: Service): ServiceAnswer {
   const { name, workers, busy, queued, policy, totals, latency } = service;
   let concurrency = 0;
-  for (const worker of workers) concurrency += worker.concurrency;
+  for (const one of workers) concurrency += one.isLeaving ? one.active.length : one.concurrency;
   let oldestMs = 0;
   for (const { waiting } of service.turns) {
     oldestMs = Math.max(oldestMs, state.nowMs - (waiting.first?.arrivedMs ?? state.nowMs));

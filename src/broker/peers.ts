@@ -1,17 +1,11 @@
 // Peers as they come, fall out of line and go. It must not know sockets or what bodies mean.
-import {
-  abilities,
-  type Dialect,
-  encodeToClient,
-  encodeToWorker,
-  type FromPeer,
-  type Head,
-  type ToWorker,
-} from "../mdp/mdp.ts";
+import { abilities, encodeToClient, type FromPeer, type Head, type ToWorker } from "../mdp/mdp.ts";
 import type { Refusal } from "./answers.ts";
+import { answerUnmet } from "./asking.ts";
+import { isInternal } from "./mmi.ts";
 import { abandon, expire, loseWork, pump } from "./requests.ts";
 import { forgetPeer, handOver, makeRoomForPeer, serviceFor, settle, shareOf } from "./room.ts";
-import { countRefusal, countRefused, limitError, sendAway, tell } from "./speech.ts";
+import { countRefusal, countRefused, errorOf, limitError, sendAway, tell } from "./speech.ts";
 import type { Client, Door, Peer, Right, Service, State, Worker } from "./state.ts";
 
 const noRight: Right = {
@@ -34,7 +28,7 @@ export function meet(
   const { principal, endpoint } = from.door;
   const share = shareOf(state, principal);
   if (!makeRoomForPeer(state, share)) {
-    refuseUnmet(state, from, heard);
+    if (!answerUnmet(state, { name: from.peer, dialect }, heard)) refuseUnmet(state, from, heard);
     return undefined;
   }
   const peer: Peer = {
@@ -76,15 +70,14 @@ function refuseUnmet(
   from: { readonly peer: string; readonly door: Door },
   { dialect, side, message }: FromPeer,
 ): void {
-  const about = { reason: "peers", dialect, service: undefined } as const;
-  countRefusal(state, { name: from.peer, principal: from.door.principal }, about);
+  const about = { reason: "peers", dialect, service: undefined, trace: undefined } as const;
+  countRefusal(state, from.door, about);
+  const error = limitError(state, "peers", state.settings.peersMax);
   if (side === "worker") {
-    const frames = encodeToWorker(dialect, { kind: "disconnect" });
-    if (frames !== undefined) state.effects.push({ kind: "send", peer: from.peer, frames });
+    sendAway(state, { name: from.peer, dialect }, error);
     return;
   }
   if (message.kind !== "request") return;
-  const error = limitError(state, "peers", state.settings.peersMax);
   const { service } = message;
   const head: Head = { ...message.head, remainingMs: 0 };
   const frames = encodeToClient(dialect, { kind: "error", service, head, error });
@@ -111,22 +104,18 @@ export function ban(state: State, peer: Peer): void {
 export function refusePeer(
   state: State,
   peer: Peer,
-  about: { readonly reason: Refusal; readonly service?: string },
+  about: { readonly reason: Refusal; readonly service?: string; readonly error?: Uint8Array },
 ): void {
   countRefused(state, peer, about.reason, about.service);
   ban(state, peer);
-  if (peer.side === "worker") sendAway(state, peer);
+  if (peer.side === "worker") sendAway(state, peer, about.error);
 }
 
 /** A peer that speaks otherwise than before: it is out, in the words it used as a worker. */
 export function refuseChange(state: State, peer: Peer, heard: FromPeer): void {
   refusePeer(state, peer, { reason: "place" });
-  if (peer.side === "client" && heard.side === "worker") sendAwayAs(state, peer, heard.dialect);
-}
-
-function sendAwayAs(state: State, peer: Peer, dialect: Dialect): void {
-  const frames = encodeToWorker(dialect, { kind: "disconnect" });
-  if (frames !== undefined) state.effects.push({ kind: "send", peer: peer.name, frames });
+  if (peer.side === "worker" || heard.side === "client") return;
+  sendAway(state, { name: peer.name, dialect: heard.dialect });
 }
 
 /** A worker offers a service. */
@@ -136,18 +125,22 @@ export function register(
   ready: { readonly service: string; readonly concurrency: number },
 ): void {
   const { service: name, concurrency } = ready;
-  if (peer.worker !== undefined || name.startsWith("mmi.")) {
+  if (peer.worker !== undefined) {
     refusePeer(state, peer, { reason: "place", service: name });
     return;
   }
-  if (!state.about.admits.mayServe(peer.share.principal, name)) {
-    refusePeer(state, peer, { reason: "denied", service: name });
+  const { principal } = peer.share;
+  const isOurs = isInternal(name);
+  if (isOurs || !state.about.admits.mayServe(principal, name)) {
+    const error = errorOf("DENIED", { principal, service: name, to: "serve" });
+    refusePeer(state, peer, { reason: isOurs ? "place" : "denied", service: name, error });
     return;
   }
   const giveUp = (service: Service) => giveUpService(state, service);
   const service = serviceFor(state, peer.share, { name, giveUp });
   if (service === undefined) {
-    refusePeer(state, peer, { reason: "services", service: name });
+    const error = limitError(state, "services", state.settings.servicesMax);
+    refusePeer(state, peer, { reason: "services", service: name, error });
     return;
   }
   const worker = newWorker(peer, service, concurrency);
@@ -174,6 +167,7 @@ function newWorker(peer: Peer, service: Service, concurrency: number): Worker {
     saidMs: 0,
     workingMs: 0,
     isSuspect: false,
+    isLeaving: false,
     isSlow: false,
     holds: 0,
     heldMs: 0,

@@ -92,7 +92,7 @@ export function copyFresh(state: State): void {
 }
 
 /** A request is over. */
-function end(state: State, request: Request): void {
+export function end(state: State, request: Request): void {
   request.isOver = true;
   if (!request.isFresh) return;
   const { newer, older } = request;
@@ -260,7 +260,7 @@ export function letBodyGo(state: State, request: Request): void {
 }
 
 /** The client is done with the request, whatever its worker does. */
-function detach(state: State, request: Request): void {
+export function detach(state: State, request: Request): void {
   const { client, atClient } = request;
   if (client === undefined) return;
   letGo(state, request);
@@ -278,7 +278,7 @@ function detach(state: State, request: Request): void {
 }
 
 /** Takes a request from its worker's list, which may have other work or none from here on. */
-function leaveWorker(state: State, worker: Worker, request: Request): void {
+export function leaveWorker(state: State, worker: Worker, request: Request): void {
   leavePlace(state, request);
   if (request.isAbandoned) countAbandoned(worker, -1);
   const last = worker.active.pop();
@@ -302,8 +302,8 @@ export function release(state: State, worker: Worker, request: Request): void {
 /** Puts a worker among those with room, if it has any, and gives it what waits. */
 export function offer(state: State, worker: Worker): void {
   const { service } = worker;
-  if (worker.isLinked || worker.isSlow || worker.active.length >= worker.concurrency) return;
-  if (isStuck(worker)) return;
+  if (worker.isLinked || worker.isSlow || worker.isLeaving) return;
+  if (worker.active.length >= worker.concurrency || isStuck(worker)) return;
   service.idle.append(worker);
   if (service.queued > 0) pump(state, service);
 }
@@ -383,21 +383,32 @@ export function endLost(state: State): void {
       served.add(service);
       continue;
     }
-    end(state, request);
-    state.counters.requestsLost += 1;
-    service.totals.lost += 1;
-    sayFailed(state, request, serviceError(service, "WORKER_LOST"));
-    detach(state, request);
+    if (request.client === undefined) end(state, request);
+    else lose(state, request);
   }
   for (const service of served) pump(state, service);
   if (lost.length > 0) state.wakeMs = state.nowMs;
 }
 
-/** Puts a request back in front of its client's others, and its client in front. */
-function repeat(state: State, request: Request): void {
+/** A request is lost with its worker: its client is told. */
+export function lose(state: State, request: Request): void {
   const { service } = request;
+  state.counters.requestsLost += 1;
+  service.totals.lost += 1;
+  sayFailed(state, request, serviceError(service, "WORKER_LOST"));
+  end(state, request);
+  detach(state, request);
+}
+
+function repeat(state: State, request: Request): void {
   state.counters.retries += 1;
-  service.totals.retries += 1;
+  request.service.totals.retries += 1;
+  putBack(state, request);
+}
+
+/** Puts a request back in front of its client's others, and its client in front. */
+export function putBack(state: State, request: Request): void {
+  const { service } = request;
   request.stream = undefined;
   const turn = turnOf(request);
   turn.waiting.prepend(request);

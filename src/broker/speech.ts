@@ -77,10 +77,18 @@ export function sayFailed(state: State, request: Request, error: Uint8Array): vo
   sayError(state, client, { service: service.name, head, error });
 }
 
-/** DISCONNECT in the dialect of a peer. */
-export function sendAway(state: State, peer: Peer): void {
-  const frames = encodeToWorker(peer.dialect, { kind: "disconnect" });
-  if (frames !== undefined) state.effects.push({ kind: "send", peer: peer.name, frames });
+/** DISCONNECT in the words of a dialect; before it, why, where there are words for that. */
+export function sendAway(
+  state: State,
+  { name: peer, dialect }: Pick<Peer, "name" | "dialect">,
+  error?: Uint8Array,
+): void {
+  const said: ToWorker[] = [{ kind: "disconnect" }];
+  if (error !== undefined) said.unshift({ kind: "refused", error });
+  for (const message of said) {
+    const frames = encodeToWorker(dialect, message);
+    if (frames !== undefined) state.effects.push({ kind: "send", peer, frames });
+  }
 }
 
 /** An error as bytes. */
@@ -110,21 +118,24 @@ export function limitError(state: State, limit: string, max: number): Uint8Array
   return error;
 }
 
-/** Counts a refusal, and tells the log of it once per peer and minute. */
+/**
+ * Counts a refusal, and tells the log of it once a minute for each principal, reason and service: a
+ * peer that comes back has another name.
+ */
 export function countRefusal(
   state: State,
-  peer: { readonly name: string; readonly principal: string },
+  peer: { readonly principal: string },
   about: RefusalNote,
 ): void {
   state.refused[about.reason] += 1;
-  if (isNoted(state, `${about.reason} ${peer.name}`)) return;
+  if (isNoted(state, `${about.reason} ${peer.principal} ${about.service ?? ""}`)) return;
   state.effects.push({ kind: "note", principal: peer.principal, about });
 }
 
 /** Counts a refusal of a known peer. */
 export function countRefused(state: State, peer: Peer, reason: Refusal, service?: string): void {
-  const { name, dialect, share } = peer;
-  countRefusal(state, { name, principal: share.principal }, { reason, dialect, service });
+  const { dialect, share } = peer;
+  countRefusal(state, share, { reason, dialect, service, trace: undefined });
 }
 
 /**

@@ -90,6 +90,8 @@ export interface Worker extends Linked<Worker> {
   workingMs: number;
   /** Silent for too long at the last look; its messages may still wait to be read. */
   isSuspect: boolean;
+  /** It said that it leaves: it gets no more work, and goes when it has answered what it has. */
+  isLeaving: boolean;
   /** Much waits to be sent to it; it gets no more work meanwhile. */
   isSlow: boolean;
   /** Streams for which it is not read from, and since when. */
@@ -217,6 +219,8 @@ export interface RefusalNote {
   readonly reason: Refusal;
   readonly dialect: Dialect | undefined;
   readonly service: string | undefined;
+  /** Of the request it is about, where that has one. */
+  readonly trace: Uint8Array | undefined;
 }
 
 /** What a broker is made of that it does not decide. */
@@ -344,6 +348,7 @@ function noCounts(): Mutable<CountersAnswer> {
     replies: 0,
     partials: 0,
     retries: 0,
+    returned: 0,
     expired: 0,
     noService: 0,
     cancelled: 0,

@@ -7,7 +7,7 @@ import { dropClient, loseWorker, meet, refuseChange } from "./peers.ts";
 import { offer } from "./requests.ts";
 import { forgetPeer } from "./room.ts";
 import { countRefusal, countRefused } from "./speech.ts";
-import type { Door, Effects, State } from "./state.ts";
+import type { Door, Effects, RefusalNote, State } from "./state.ts";
 import { slowDown, speedUp } from "./streams.ts";
 import { watch } from "./watch.ts";
 import { hearWorker } from "./working.ts";
@@ -29,6 +29,13 @@ export type Input =
       readonly nowMs: number;
     }
   | { readonly kind: "tick"; readonly nowMs: number };
+
+const malformed: RefusalNote = {
+  reason: "malformed",
+  dialect: undefined,
+  service: undefined,
+  trace: undefined,
+};
 
 type Message = Extract<Input, { kind: "message" }>;
 
@@ -83,13 +90,12 @@ function receive(state: State, input: Message): void {
   else if (client !== undefined) hearClient(state, client, heard.message);
 }
 
-function read(state: State, { peer, door, frames }: Message): FromPeer | undefined {
+function read(state: State, { door, frames }: Message): FromPeer | undefined {
   try {
     return decodeFromPeer(frames);
   } catch (error) {
     if (!hasCode(error, "FRAME_MALFORMED")) throw error;
-    const about = { reason: "malformed", dialect: undefined, service: undefined } as const;
-    countRefusal(state, { name: peer, principal: door.principal }, about);
+    countRefusal(state, door, malformed);
     return undefined;
   }
 }

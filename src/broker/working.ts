@@ -1,6 +1,7 @@
 // What workers say: READY, replies, signs of life, farewell.
 // It must not know sockets, clocks, or what bodies mean.
 import { abilities, type Frames, type FromWorker, plant } from "../mdp/mdp.ts";
+import { leave, letLeave, takeBack } from "./leaving.ts";
 import { ban, refusePeer, register } from "./peers.ts";
 import { release, requestAt } from "./requests.ts";
 import { noteLatency } from "./room.ts";
@@ -25,6 +26,14 @@ export function hearWorker(state: State, peer: Peer, message: FromWorker): void 
     case "heartbeat":
       if (worker === undefined) refusePeer(state, peer, { reason: "place" });
       return;
+    case "leave":
+      if (worker === undefined || worker.isLeaving) refusePeer(state, peer, { reason: "place" });
+      else leave(state, worker);
+      return;
+    case "returned":
+      if (worker?.isLeaving !== true) refusePeer(state, peer, { reason: "place" });
+      else hearReply(state, peer, message);
+      return;
     case "partial":
     case "final":
     case "error":
@@ -35,7 +44,7 @@ export function hearWorker(state: State, peer: Peer, message: FromWorker): void 
 function hearReply(
   state: State,
   peer: Peer,
-  message: Extract<FromWorker, { kind: "partial" | "final" | "error" }>,
+  message: Extract<FromWorker, { kind: "partial" | "final" | "error" | "returned" }>,
 ): void {
   const { worker } = peer;
   if (worker === undefined || worker.active.length === 0) {
@@ -51,10 +60,16 @@ function hearReply(
     passPart(state, request, message.body);
     return;
   }
+  if (message.kind === "returned") {
+    takeBack(state, request, message.body);
+    letLeave(state, worker);
+    return;
+  }
   if (request.client === undefined) state.counters.lateReplies += 1;
   else if (message.kind === "error") fail(state, request, message.error);
   else conclude(state, request, message.body);
   release(state, worker, request);
+  letLeave(state, worker);
 }
 
 /** The last reply goes out. */

@@ -3,7 +3,7 @@
 import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
 import type { Clock } from "../util/clock.ts";
 import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
-import { hasCode, PlantError, type WireError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
@@ -213,7 +213,7 @@ class BrokerLink implements Link {
         question.onFinal(message.body);
         return;
       case "error":
-        this.#finish(question, readError(message.error));
+        this.#finish(question, PlantError.fromBytes(message.error));
     }
   }
 
@@ -324,15 +324,5 @@ class BrokerLink implements Link {
     }
     if (this.#silentLooks === looksPerLiveness) this.#nextLookMs = nowMs + secondLookMs;
     if (this.#silentLooks > looksPerLiveness) this.#dealer.lose("it is silent");
-  }
-}
-
-function readError(frame: Uint8Array): PlantError {
-  const text = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength).toString("utf8");
-  try {
-    return PlantError.fromWire((JSON.parse(text) ?? {}) as Partial<WireError>);
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    return new PlantError("REMOTE_FAILED", { remoteCode: "none", message: text.slice(0, 200) });
   }
 }

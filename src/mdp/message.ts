@@ -71,7 +71,11 @@ export type FromWorker =
   | { readonly kind: "ready"; readonly service: string; readonly concurrency: number }
   | { readonly kind: "partial" | "final"; readonly id: number; readonly body: Frames }
   | { readonly kind: "error"; readonly id: number; readonly error: Uint8Array }
+  /** A request it never began, with its body as it came. */
+  | { readonly kind: "returned"; readonly id: number; readonly body: Frames }
   | { readonly kind: "heartbeat" }
+  /** It takes no more and answers what it has; the broker's DISCONNECT lets it go. */
+  | { readonly kind: "leave" }
   | { readonly kind: "disconnect" };
 
 /** From the broker to a client. */
@@ -83,15 +87,16 @@ export type ToWorker =
   | About<"cancel">
   | (About<"credit"> & WithCredit)
   | { readonly kind: "heartbeat" }
+  /** Why the DISCONNECT that follows. */
+  | ({ readonly kind: "refused" } & WithError)
   | { readonly kind: "disconnect" };
 
 /** What a worker of ours says, with all that goes over the wire. */
 export type OwnFromWorker =
   | { readonly kind: "ready"; readonly service: string; readonly concurrency: number }
-  | (About<"partial" | "final"> & WithBody)
+  | (About<"partial" | "final" | "returned"> & WithBody)
   | (About<"error"> & WithError)
-  | { readonly kind: "heartbeat" }
-  | { readonly kind: "disconnect" };
+  | { readonly kind: "heartbeat" | "leave" | "disconnect" };
 
 /** What a peer said to the broker, with who it is and which dialect it speaks. */
 export type FromPeer =

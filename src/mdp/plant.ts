@@ -56,9 +56,13 @@ const workerCommands = {
   cancel: 7,
   credit: 8,
   error: 9,
+  leave: 10,
+  returned: 11,
+  refused: 12,
 } as const;
 
 const heartbeat: Frames = [workerFrame, commandFrame(workerCommands.heartbeat)];
+const leave: Frames = [workerFrame, commandFrame(workerCommands.leave)];
 const disconnect: Frames = [workerFrame, commandFrame(workerCommands.disconnect)];
 
 /** Encodes what a client says. */
@@ -139,6 +143,7 @@ export function encodeFromWorker(message: OwnFromWorker): Frames {
     }
     case "partial":
     case "final":
+    case "returned":
       return withBody(startOf(workerFrame, workerCommands[message.kind], message), message.body);
     case "error": {
       const start = startOf(workerFrame, workerCommands.error, message);
@@ -147,6 +152,8 @@ export function encodeFromWorker(message: OwnFromWorker): Frames {
     }
     case "heartbeat":
       return heartbeat;
+    case "leave":
+      return leave;
     case "disconnect":
       return disconnect;
   }
@@ -174,9 +181,15 @@ export function decodeFromWorker(frames: Frames): FromWorker {
       endsAt(frames, 5);
       serviceOf(frames[2]);
       return { kind: "error", id: headId(frames[3]), error: errorOf(frames[4]) };
+    case workerCommands.returned:
+      serviceOf(frames[2]);
+      return { kind: "returned", id: headId(frames[3]), body: bodyOf(frames, 4) };
     case workerCommands.heartbeat:
       endsAt(frames, 2);
       return { kind: "heartbeat" };
+    case workerCommands.leave:
+      endsAt(frames, 2);
+      return { kind: "leave" };
     case workerCommands.disconnect:
       endsAt(frames, 2);
       return { kind: "disconnect" };
@@ -199,6 +212,8 @@ export function encodeToWorker(message: ToWorker): Frames {
     }
     case "heartbeat":
       return heartbeat;
+    case "refused":
+      return [workerFrame, commandFrame(workerCommands.refused), message.error];
     case "disconnect":
       return disconnect;
   }
@@ -224,6 +239,9 @@ export function decodeToWorker(frames: Frames): ToWorker {
     case workerCommands.heartbeat:
       endsAt(frames, 2);
       return { kind: "heartbeat" };
+    case workerCommands.refused:
+      endsAt(frames, 3);
+      return { kind: "refused", error: errorOf(frames[2]) };
     case workerCommands.disconnect:
       endsAt(frames, 2);
       return { kind: "disconnect" };

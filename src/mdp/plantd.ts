@@ -90,7 +90,7 @@ export function encodeToClient(message: ToClient): Frames | undefined {
   return withBody([clientFrame, word[message.kind], serviceFrame(message.service)], message.body);
 }
 
-/** Encodes what the broker says to a worker; nothing for cancel and credit. */
+/** Encodes what the broker says to a worker; nothing for cancel, credit and refused. */
 export function encodeToWorker(message: ToWorker): Frames | undefined {
   switch (message.kind) {
     case "request": {
@@ -103,6 +103,7 @@ export function encodeToWorker(message: ToWorker): Frames | undefined {
       return disconnect;
     case "cancel":
     case "credit":
+    case "refused":
       return undefined;
   }
 }

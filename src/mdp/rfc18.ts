@@ -102,7 +102,7 @@ export function encodeToClient(message: ToClient, isEnveloped: boolean): Frames 
   return withBody(start, message.body);
 }
 
-/** Encodes what the broker says to a worker; nothing for cancel and credit. */
+/** Encodes what the broker says to a worker; nothing for cancel, credit and refused. */
 export function encodeToWorker(message: ToWorker, isEnveloped: boolean): Frames | undefined {
   switch (message.kind) {
     case "request": {
@@ -117,6 +117,7 @@ export function encodeToWorker(message: ToWorker, isEnveloped: boolean): Frames 
       return (isEnveloped ? enveloped : plain)[message.kind];
     case "cancel":
     case "credit":
+    case "refused":
       return undefined;
   }
 }

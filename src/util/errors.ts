@@ -49,6 +49,17 @@ export class PlantError extends Error {
     return wireErrorOf(this.code, this.detail);
   }
 
+  /** As `fromWire`, from JSON; what is none becomes `REMOTE_FAILED`. */
+  static fromBytes(frame: Uint8Array): PlantError {
+    const text = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength).toString("utf8");
+    try {
+      return PlantError.fromWire((JSON.parse(text) ?? {}) as Partial<WireError>);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      return new PlantError("REMOTE_FAILED", { remoteCode: "none", message: text.slice(0, 200) });
+    }
+  }
+
   /** Rebuilds an error a peer sent; a code this version does not know becomes `REMOTE_FAILED`. */
   static fromWire(wire: Partial<Record<keyof WireError, unknown>>): PlantError {
     const isSaid = typeof wire.detail === "object" && wire.detail !== null;

@@ -34,8 +34,8 @@ export interface SteadyDealer extends Running {
   readonly connection: number;
   /** Queues a message; false when there is no connection or its queue is full. */
   send(frames: Frames): boolean;
-  /** Gives the connection up. */
-  lose(reason: string): void;
+  /** Gives the connection up; `ceilingMs` bounds the wait before the next, 2,000 when absent. */
+  lose(reason: string, ceilingMs?: number): void;
   /** The peer is well: after the next loss the waits begin small again. */
   prove(): void;
 }
@@ -81,18 +81,18 @@ export function openSteadyDealer(
     });
   }
 
-  function lose(reason: string): void {
+  function lose(reason: string, ceilingMs = reconnect.ceilingMs): void {
     const old = socket;
     if (old === undefined) return;
     socket = undefined;
     isUp = false;
     onLost(reason);
-    comeBack(old).catch((error: unknown) => end(asError(error)));
+    comeBack(old, ceilingMs).catch((error: unknown) => end(asError(error)));
   }
 
-  async function comeBack(old: DealerSocket): Promise<void> {
+  async function comeBack(old: DealerSocket, ceilingMs: number): Promise<void> {
     await old[Symbol.asyncDispose]();
-    const waitMs = backoffMs(reconnect, losses, random.unit());
+    const waitMs = backoffMs({ ...reconnect, ceilingMs }, losses, random.unit());
     losses += 1;
     await clock.sleep(waitMs, closing.signal);
     if (!closing.signal.aborted) connect();

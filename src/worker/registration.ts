@@ -51,6 +51,8 @@ const headroomBytes = 4096;
 const sendQueueMax = 16_384;
 /** Why a connection is given up that the broker wants no more. */
 const sentAway = "it sent us away";
+/** Longest wait before a worker asks again that was refused, in milliseconds. */
+const refusedMs = 60_000;
 /** Requests looked at per millisecond, at most, for those whose time is over. */
 const looksPerMs = 256;
 
@@ -73,6 +75,8 @@ export class Registration implements Worker, Carrier {
   readonly #beat: Running;
   readonly #deadlines: Deadlines;
   readonly #dealer: SteadyDealer;
+  /** READY was said on this connection, and no DISCONNECT was heard. */
+  #isRegistered = false;
   #closed: Promise<void> | undefined;
   #hasRoom = true;
   #heardMs = 0;
@@ -85,8 +89,8 @@ export class Registration implements Worker, Carrier {
     this.#deps = deps;
     this.#settings = settings;
     this.#serve = serve;
-    this.#standing = new Standing({ log: deps.log, nowMs: () => this.nowMs() }, settings);
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
+    this.#standing = new Standing(deps.log, settings);
     this.#dealer = this.#openDealer();
     const { clock } = deps;
     this.#beat = startLoop({ clock, round: () => this.#round(), pauseMs: settings.heartbeatMs });
@@ -117,25 +121,36 @@ export class Registration implements Worker, Carrier {
     return this.#closed;
   }
 
-  /** Begins nothing new, lets what is under way finish, then says goodbye. */
+  /** Begins nothing new, gives back what has not begun, lets the rest finish, then goes. */
   async #close(): Promise<void> {
     const { clock } = this.#deps;
     const { graceMs, drainMs } = this.#settings;
+    this.#leave();
     for (const one of this.#assignments.values()) if (one.isPaced) one.abort("CANCELLED");
     await within(clock, Math.min(graceMs, drainMs), this.#idle());
     for (const one of this.#assignments.values()) one.abort("CANCELLED");
     await within(clock, Math.max(0, drainMs - graceMs), this.#idle());
     await this.#beat[Symbol.asyncDispose]();
     this.#deadlines.stop();
-    const { service } = this;
-    for (const { hasBegun, head, connection } of this.#assignments.values()) {
-      if (!hasBegun) this.#refuse(head, connection, new PlantError("NO_SERVICE", { service }));
-    }
-    if (this.#dealer.isUp) this.#dealer.send(plant.encodeFromWorker({ kind: "disconnect" }));
+    if (this.#isRegistered) this.#dealer.send(plant.encodeFromWorker({ kind: "disconnect" }));
     await this.#dealer[Symbol.asyncDispose]();
   }
 
-  /** Resolves when nothing is under way and every last word has gone out. */
+  /** Asks for no more; the newest goes back first, so that all find their old order. */
+  #leave(): void {
+    if (!this.#isRegistered) return;
+    this.#say(plant.encodeFromWorker({ kind: "leave" }));
+    for (const assignment of this.#waiting.splice(0).reverse()) this.#giveBack(assignment);
+  }
+
+  /** A request that has not begun goes back to the broker, which gives it to another worker. */
+  #giveBack({ head, body }: Assignment): void {
+    const { service } = this;
+    this.#assignments.delete(head.id);
+    this.#say(plant.encodeFromWorker({ kind: "returned", service, head, body }));
+  }
+
+  /** Resolves when nothing is under way and the broker, having heard all of it, let us go. */
   #idle(): Promise<void> {
     return new Promise((resolve) => {
       this.#onIdle = resolve;
@@ -144,7 +159,7 @@ export class Registration implements Worker, Carrier {
   }
 
   #tellIdle(): void {
-    if (this.#running === 0 && this.#held.length === 0) this.#onIdle?.();
+    if (this.#running === 0 && !this.#isRegistered) this.#onIdle?.();
   }
 
   #openDealer(): SteadyDealer {
@@ -169,11 +184,12 @@ export class Registration implements Worker, Carrier {
     this.#hasRoom = true;
     this.#heardMs = this.nowMs();
     if (this.#closed !== undefined) return;
+    this.#isRegistered = true;
     this.#dealer.send(plant.encodeFromWorker({ kind: "ready", service, concurrency }));
   }
 
   #round(): void {
-    if (!this.#dealer.isUp) return;
+    if (!this.#dealer.isUp || !this.#isRegistered) return;
     const silentMs = this.nowMs() - this.#heardMs;
     const isSilent = silentMs >= this.#settings.livenessMs;
     if (isSilent && this.#isSuspect) {
@@ -188,6 +204,7 @@ export class Registration implements Worker, Carrier {
   /** Stops what is under way, whose replies nobody awaits. */
   #lost(reason: string): void {
     this.#standing.lost(reason, reason === sentAway);
+    this.#isRegistered = false;
     for (const assignment of this.#assignments.values()) assignment.abort("BROKER_LOST");
     this.#assignments.clear();
     this.#waiting = [];
@@ -223,8 +240,11 @@ export class Registration implements Worker, Carrier {
       case "heartbeat":
         this.#welcome();
         return;
+      case "refused":
+        this.#standing.refused(PlantError.fromBytes(message.error));
+        return;
       case "disconnect":
-        this.#dealer.lose(sentAway);
+        this.#dismissed();
         return;
       case "cancel":
         this.#assignments.get(message.head.id)?.abort("CANCELLED");
@@ -234,17 +254,29 @@ export class Registration implements Worker, Carrier {
     }
   }
 
-  /** While closing, a request keeps its place and is not begun: so the broker sends no more. */
+  /** The broker's DISCONNECT: the end of our leave, or we come back later. */
+  #dismissed(): void {
+    if (this.#closed === undefined) {
+      this.#dealer.lose(sentAway, this.#standing.isWelcome ? undefined : refusedMs);
+      return;
+    }
+    this.#isRegistered = false;
+    this.#tellIdle();
+  }
+
   #accept(assignment: Assignment): void {
     const { concurrency, service } = this.#settings;
     const { head, connection } = assignment;
+    if (this.#closed !== undefined) {
+      this.#giveBack(assignment);
+      return;
+    }
     if (this.#assignments.size >= concurrency) {
       const detail = { limit: `requests served at once by ${service}`, max: concurrency };
       this.#refuse(head, connection, new PlantError("LIMIT_REACHED", detail));
       return;
     }
-    if (this.#closed !== undefined) this.#note(assignment);
-    else if (this.#running >= concurrency || this.#waiting.length > 0) {
+    if (this.#running >= concurrency || this.#waiting.length > 0) {
       this.#note(assignment);
       this.#waiting.push(assignment);
     } else this.#begin(assignment);

@@ -3,51 +3,55 @@
 import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 
-/** A broker that does not want a worker says so at each try; the log hears it so often. */
-const refusedNoteMs = 60_000;
-
-export interface StandingDeps {
-  readonly log: Log;
-  readonly nowMs: () => number;
-}
-
 export class Standing {
-  readonly #deps: StandingDeps;
+  readonly #log: Log;
   readonly #about: { readonly service: string; readonly endpoint: string };
   /** The broker dealt with the worker on the present connection. */
-  #isWelcome = false;
+  isWelcome = false;
   /** There is a loss whose end was not told yet. */
   #isAway = false;
-  #refusedMs = Number.NEGATIVE_INFINITY;
+  /** Why the broker is about to send us away, where it says so. */
+  #refusal: PlantError | undefined;
+  /** The refusal that was told last; empty once the broker took the worker. */
+  #told = "";
 
-  constructor(deps: StandingDeps, about: { service: string; endpoint: string }) {
-    this.#deps = deps;
+  constructor(log: Log, about: { readonly service: string; readonly endpoint: string }) {
+    this.#log = log;
     this.#about = { service: about.service, endpoint: about.endpoint };
   }
 
-  /** A connection is lost. `isSentAway`: by the broker's word; before any other, it is a refusal. */
+  refused(error: PlantError): void {
+    this.#refusal = error;
+    this.isWelcome = false;
+  }
+
+  /**
+   * A connection is lost. `isSentAway`: by the broker's word; before any other, it is a refusal,
+   * which is told once until it changes.
+   */
   lost(reason: string, isSentAway: boolean): void {
-    const { log } = this.#deps;
-    const isRefused = isSentAway && !this.#isWelcome;
+    const isRefused = isSentAway && !this.isWelcome;
+    const refusal = this.#refusal ?? new PlantError("WORKER_REFUSED", this.#about);
+    this.#refusal = undefined;
     this.#isAway = true;
-    this.#isWelcome = false;
+    this.isWelcome = false;
     if (!isRefused) {
-      log.warn("The broker is lost", { code: "BROKER_LOST", ...this.#about, reason });
+      if (this.#told !== "") return;
+      this.#log.warn("The broker is lost", { code: "BROKER_LOST", ...this.#about, reason });
       return;
     }
-    const nowMs = this.#deps.nowMs();
-    if (nowMs - this.#refusedMs < refusedNoteMs) return;
-    this.#refusedMs = nowMs;
-    const { message, code, next } = new PlantError("WORKER_REFUSED", this.#about);
-    log.warn(message, { code, ...this.#about, next });
+    const { code, detail, message, next } = refusal;
+    if (this.#told === message) return;
+    this.#told = message;
+    this.#log.warn(message, { ...detail, ...this.#about, code, next });
   }
 
   /** The broker deals with the worker. */
   welcome(): void {
-    this.#isWelcome = true;
+    this.isWelcome = true;
     if (!this.#isAway) return;
     this.#isAway = false;
-    this.#refusedMs = Number.NEGATIVE_INFINITY;
-    this.#deps.log.info("The broker is back", { endpoint: this.#about.endpoint });
+    this.#told = "";
+    this.#log.info("The broker is back", { endpoint: this.#about.endpoint });
   }
 }

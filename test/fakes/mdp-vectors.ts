@@ -77,7 +77,7 @@ export function idIn(address: unknown): number {
 export function neutralOf({ dialect, way }: Pick<Row, "dialect" | "way">, message: Values): Values {
   const { client, service, head, ...rest } = message;
   const { kind } = message;
-  if (kind === "heartbeat" || kind === "disconnect") return message;
+  if (service === undefined && client === undefined) return message;
   if (dialect === "plant") {
     if (way !== "FromWorker" || kind === "ready") return message;
     return { ...rest, id: (head as plant.Head).id };

@@ -1,7 +1,7 @@
 // The real broker with clients and workers over wires in memory, under a clock that stands still.
 // It must not know what is tested with them.
 import assert from "node:assert/strict";
-import { type BrokerConfig, startBroker } from "../../src/broker/broker.ts";
+import { type Admission, type BrokerConfig, startBroker } from "../../src/broker/broker.ts";
 import { type ClientConfig, startClient } from "../../src/client/client.ts";
 import { parseConfig } from "../../src/config/config.ts";
 import { plant } from "../../src/mdp/mdp.ts";
@@ -21,7 +21,7 @@ import { fakeWire } from "./wire.ts";
 export const endpoint = "ipc:///fake";
 
 /** A bus with a broker; `serve` and `ask` start what talks over it. */
-export async function bus(over: Partial<BrokerConfig> = {}) {
+export async function bus(over: Partial<BrokerConfig> = {}, admits?: Admission) {
   const clock = fakeClock();
   const wire = fakeWire();
   const lines: string[] = [];
@@ -32,7 +32,7 @@ export async function bus(over: Partial<BrokerConfig> = {}) {
     listeners: [{ principal: "admin", endpoint }],
     ...over,
   };
-  const start = () => startBroker(deps, config);
+  const start = () => startBroker(admits === undefined ? deps : { ...deps, admits }, config);
   let broker = await start();
   const stack = new AsyncDisposableStack();
   stack.defer(() => broker[Symbol.asyncDispose]());
@@ -116,8 +116,13 @@ export async function rawRouter() {
     onMessage(peer, frames) {
       last = peer;
       const isClient = Buffer.from(frames[0] ?? []).toString() === plant.clientHeader;
-      if (isClient) requests.push(plant.decodeFromClient(frames));
-      else answers.push(plant.decodeFromWorker(frames));
+      if (isClient) {
+        requests.push(plant.decodeFromClient(frames));
+        return;
+      }
+      const said = plant.decodeFromWorker(frames);
+      answers.push(said);
+      if (said.kind === "leave") router.send(peer, plant.encodeToWorker({ kind: "disconnect" }));
     },
   });
   return {

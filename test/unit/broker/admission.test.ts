@@ -46,7 +46,7 @@ test("a foreign client that may not call hears nothing", () => {
 
 test("who may not serve is sent away, and heard no more", () => {
   const { ready, state } = bench({}, { admits: counted().admits });
-  assert.deepEqual(kinds(ready("guest/w")), ["guest/w:disconnect"]);
+  assert.deepEqual(kinds(ready("guest/w")), ["guest/w:refused", "guest/w:disconnect"]);
   assert.deepEqual(ready("guest/w"), []);
   assert.deepEqual([state.refused.denied, state.refused.banned], [1, 1]);
   assert.deepEqual(kinds(ready("driver/w")), ["driver/w:heartbeat"]);
@@ -95,4 +95,21 @@ test("operations of a service a client makes up are remembered in limited number
   );
   for (let at = 0; at < 200; at += 1) send("user/c", at, [text(`op${at}`)], "store");
   assert.ok((state.peers.get("user/c")?.client?.right.operations.size ?? 0) <= 64);
+});
+
+test("a refusal is noted once a minute for a principal and service, whatever names its peers have", () => {
+  const admits = { mayServe: () => false, mayCall: () => "none", mayCallOperation: () => false };
+  const { ready, ask, notes, gone, pass, state } = bench({ peersMax: 100 }, { admits } as never);
+  for (let at = 0; at < 20; at += 1) {
+    ready(`guest/w${at}`);
+    gone(`guest/w${at}`);
+    ask(`guest/c${at}`, 1, "other");
+    gone(`guest/c${at}`);
+  }
+  ready("else/w");
+  assert.deepEqual(notes, ["guest:denied", "guest:denied", "else:denied"]);
+  assert.equal(state.refused.denied, 41);
+  pass(60_000);
+  ready("guest/again");
+  assert.equal(notes.length, 4);
 });

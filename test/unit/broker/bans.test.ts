@@ -45,7 +45,7 @@ test("PARTIAL before READY: DISCONNECT, and silence", () => {
 test("READY for mmi.*: DISCONNECT, and silence", () => {
   for (const name of ["mmi.service", "mmi.x"]) {
     const broker = bench();
-    assert.deepEqual(kinds(broker.ready("w", name)), ["w:disconnect"]);
+    assert.deepEqual(kinds(broker.ready("w", name)), ["w:refused", "w:disconnect"]);
     checkSilence(broker, "w");
     assert.equal(broker.state.services.size, 0);
   }

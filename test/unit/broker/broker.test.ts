@@ -158,7 +158,7 @@ test("a second READY is answered by DISCONNECT, and the worker's request is lost
 
 test("READY for mmi.* is answered by DISCONNECT", () => {
   const { ready, state } = bench();
-  assert.deepEqual(kinds(ready("w", "mmi.service")), ["w:disconnect"]);
+  assert.deepEqual(kinds(ready("w", "mmi.service")), ["w:refused", "w:disconnect"]);
   assert.equal(state.services.size, 0);
 });
 
@@ -262,7 +262,7 @@ test("peers are limited; a worker beyond is sent away, a client is told", () => 
   const { ready, ask } = bench({ peersMax: 2 });
   ready("a");
   ready("b");
-  assert.deepEqual(kinds(ready("c")), ["c:disconnect"]);
+  assert.deepEqual(kinds(ready("c")), ["c:refused", "c:disconnect"]);
   assert.equal(codeOf(ask("d", 1)), "LIMIT_REACHED");
 });
 
@@ -272,7 +272,7 @@ test("services are limited, but one that nobody uses makes room", () => {
   ready("b", "two");
   ready("c", "three");
   assert.equal(codeOf(ask("d", 1, "four")), "LIMIT_REACHED");
-  assert.deepEqual(kinds(ready("e", "four")), ["e:disconnect"]);
+  assert.deepEqual(kinds(ready("e", "four")), ["e:refused", "e:disconnect"]);
   workerSays("b", { kind: "disconnect" });
   assert.deepEqual(ask("d", 1, "four"), []);
 });
@@ -303,7 +303,7 @@ test("a message too large or of too many frames is refused with its size", () =>
 test("who may not call is DENIED, who may not serve is sent away", () => {
   const mayServe = (principal: string) => principal === "good";
   const { ready } = bench({}, { admits: { ...everybody, mayServe } });
-  assert.deepEqual(kinds(ready("bad")), ["bad:disconnect"]);
+  assert.deepEqual(kinds(ready("bad")), ["bad:refused", "bad:disconnect"]);
   assert.deepEqual(kinds(ready("good")), ["good:heartbeat"]);
   const closed = bench({}, { admits: { ...everybody, mayCall: () => "none" } });
   assert.equal(codeOf(closed.ask("c", 1)), "DENIED");

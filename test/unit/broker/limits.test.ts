@@ -41,7 +41,7 @@ test("peersMax: clients and workers that are busy", () => {
   ask("c", 1);
   ask("d", 1);
   assert.equal(errorOf(ask("e", 1))?.detail.limit, "peers");
-  assert.deepEqual(kinds(ready("v")), ["v:disconnect"]);
+  assert.deepEqual(kinds(ready("v")), ["v:refused", "v:disconnect"]);
   assert.deepEqual([state.refused.peers, state.peers.size], [2, 3]);
 });
 
@@ -73,7 +73,7 @@ test("servicesMax: a request for one more is refused, a worker gives up what nob
 test("servicesMax: services that are served stay", () => {
   const { ready, state } = bench();
   for (const name of ["one", "two", "three"]) ready(name, name);
-  assert.deepEqual(kinds(ready("w", "four")), ["w:disconnect"]);
+  assert.deepEqual(kinds(ready("w", "four")), ["w:refused", "w:disconnect"]);
   assert.deepEqual([state.services.size, state.refused.services], [3, 1]);
 });
 
@@ -134,7 +134,7 @@ test("shares: no principal takes peers that are set aside for others", () => {
   const { ask, ready, state } = shared();
   for (let at = 0; at < 6; at += 1) assert.equal(codeOf(ask(`net/${at}`, 1)), undefined);
   assert.equal(codeOf(ask("net/6", 1)), "LIMIT_REACHED");
-  assert.deepEqual(kinds(ready("net/w")), ["net/w:disconnect"]);
+  assert.deepEqual(kinds(ready("net/w")), ["net/w:refused", "net/w:disconnect"]);
   assert.deepEqual(kinds(ready("store/w")), ["store/w:heartbeat", "store/w:request"]);
   assert.equal(codeOf(ask("store/c", 1)), undefined);
   assert.equal(codeOf(ask("store/d", 1)), "LIMIT_REACHED");

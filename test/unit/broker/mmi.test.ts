@@ -9,7 +9,7 @@ import type {
 } from "../../../src/broker/broker.ts";
 import { Latency } from "../../../src/broker/latency.ts";
 import { plant } from "../../../src/mdp/mdp.ts";
-import { bench, bodies, idOf, kinds } from "../../fakes/broker.ts";
+import { bench, bodies, codeOf, foreigners, idOf, kinds } from "../../fakes/broker.ts";
 import { rfc7, rfc18 } from "../../fakes/foreign-peers.ts";
 
 test("mmi.service is 200 for a registered worker, idle or busy, and 404 else", () => {
@@ -45,6 +45,20 @@ test("other names of mmi are 501, and a question without a body is tolerated", (
   assert.deepEqual(bodies(raw("e", rfc7.encodeFromClient(asked))), ["404"]);
 });
 
+test("mmi answers whoever asks, in every dialect, though no peer finds room", () => {
+  const { ready, ask, mmi, raw, state } = bench({ peersMax: 2 });
+  ready("w");
+  ask("c", 1);
+  assert.equal(mmi("mmi.service", "echo", "late"), "200");
+  for (const [dialect, peer] of foreigners) {
+    const body = [Buffer.from("echo")];
+    const asked = peer.encodeFromClient({ kind: "request", service: "mmi.service", body });
+    assert.deepEqual(bodies(raw(dialect, asked)), ["200"], dialect);
+  }
+  assert.deepEqual([state.peers.size, state.refused.peers], [2, 0]);
+  assert.equal(codeOf(ask("later", 1)), "LIMIT_REACHED");
+});
+
 test("mmi.workers tells of each worker", () => {
   const { ready, ask, mmi, pass } = bench();
   ready("driver/w", "echo", 3);
@@ -61,6 +75,7 @@ test("mmi.workers tells of each worker", () => {
       concurrency: 3,
       silentMs: 1500,
       paused: false,
+      leaving: false,
     },
   ]);
 });

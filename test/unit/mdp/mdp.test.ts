@@ -64,11 +64,13 @@ test("every kind of message of every dialect has its bytes", () => {
     const both = [...optional(partials, "partial"), "final", ...optional(errors, "error")];
     const control = [...optional(cancel, "cancel"), ...optional(credit, "credit")];
     const life = ["heartbeat", "disconnect"];
+    const leaving = optional(dialect === "plant", "leave", "returned");
+    const refusal = optional(dialect === "plant", "refused");
     return [
       ...["request", ...control].map((kind) => `${dialect} FromClient ${kind}`),
       ...both.map((kind) => `${dialect} ToClient ${kind}`),
-      ...["ready", ...both, ...life].map((kind) => `${dialect} FromWorker ${kind}`),
-      ...["request", ...control, ...life].map((kind) => `${dialect} ToWorker ${kind}`),
+      ...["ready", ...both, ...life, ...leaving].map((kind) => `${dialect} FromWorker ${kind}`),
+      ...["request", ...control, ...life, ...refusal].map((kind) => `${dialect} ToWorker ${kind}`),
     ];
   });
   assert.deepEqual([...present].sort(), wanted.sort());
@@ -247,6 +249,7 @@ function saidAgain(frames: Frames): Frames | undefined {
     assert.equal(message.kind, "request");
     return foreignPeers[dialect].encodeFromClient(message as never);
   }
+  if (message.kind === "leave") return plant.encodeFromWorker(message);
   if (message.kind === "heartbeat" || message.kind === "disconnect" || message.kind === "ready") {
     if (dialect === "plant") return plant.encodeFromWorker(message);
     return foreignPeers[dialect].encodeFromWorker(message);

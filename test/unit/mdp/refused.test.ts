@@ -64,7 +64,8 @@ const ours: Table = {
   "CREDIT with more": { frames: [pc, "05", echo, head, "00000001", ""], part: "end" },
   "a worker's header alone": { frames: [pw], part: "command" },
   "worker command 0": { frames: [pw, "00"], part: "command" },
-  "worker command 10": { frames: [pw, "0a"], part: "command" },
+  "a worker that sends REFUSED": { frames: [pw, "0c", "7b7d"], part: "command" },
+  "worker command 13": { frames: [pw, "0d"], part: "command" },
   "a worker that sends REQUEST": { frames: [pw, "02", echo, head, "00"], part: "command" },
   "a worker that sends CANCEL": { frames: [pw, "07", echo, head], part: "command" },
   "READY without a service": { frames: [pw, "01"], part: "service" },
@@ -85,6 +86,10 @@ const ours: Table = {
   "ERROR with more": { frames: [pw, "09", echo, head, "7b7d", ""], part: "end" },
   "HEARTBEAT with more": { frames: [pw, "05", ""], part: "end" },
   "DISCONNECT with more": { frames: [pw, "06", ""], part: "end" },
+  "LEAVE with more": { frames: [pw, "0a", ""], part: "end" },
+  "RETURNED without a service": { frames: [pw, "0b", "", head, "00"], part: "service" },
+  "RETURNED with a short head": { frames: [pw, "0b", echo, head.slice(2), "00"], part: "head" },
+  "RETURNED without a body": { frames: [pw, "0b", echo, head], part: "body" },
 };
 
 /** How a foreign dialect starts its messages, in hexadecimal text. */

@@ -81,20 +81,18 @@ test("a worker that is sent away comes back", async () => {
   await it.worker[Symbol.asyncDispose]();
 });
 
-test("a broker that does not want a worker is told to the log each minute, not at each try", async () => {
+test("a broker that does not want a worker is told to the log once, not at each try", async () => {
   const it = await gated();
   for (let second = 0; second < 50; second += 1) {
     it.order({ kind: "disconnect" });
     await it.clock.advance(1000);
   }
-  assert.ok(it.kinds().length > 10, "it goes on trying");
+  assert.ok(it.kinds().length > 4, "it goes on trying");
   assert.equal(it.lines.length, 1, it.lines.join());
   assert.match(it.lines.join(), /WORKER_REFUSED.*access\.principals/);
-  await it.clock.advance(15_000);
-  it.order({ kind: "disconnect" });
-  await it.clock.advance(5000);
-  assert.match(it.lines.slice(1).join(), /WORKER_REFUSED/);
   it.lines.length = 0;
+  const before = it.kinds().length;
+  while (it.kinds().length === before) await it.clock.advance(100);
   it.order({ kind: "heartbeat" });
   it.order({ kind: "disconnect" });
   await it.clock.advance(10);

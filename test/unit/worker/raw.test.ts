@@ -202,7 +202,7 @@ test("a worker that is closed tells its kept replies first", async () => {
   await closed;
   assert.deepEqual(
     it.answers.map(({ kind }) => kind),
-    ["final", "disconnect"],
+    ["final", "leave"],
   );
 });
 
