@@ -111,6 +111,8 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
       framesMax: config.framesMax + framesHeadroom,
       sendQueueMax,
       sendBytesMax,
+      sendBytesTotalMax: config.sendBytesTotalMax,
+      receiveBytesTotalMax: config.receiveBytesTotalMax,
       connectionsMax: config.connectionsMax ?? config.peersMax,
       curve: config.curve,
       onMessage: (peer, frames, door) =>

@@ -31,6 +31,9 @@ export interface BrokerSettings {
   readonly requestsPerPeerMax: number;
   readonly framesMax: number;
   readonly messageBytesMax: number;
+  /** What the sockets hold of all peers together, received and to be sent. */
+  readonly receiveBytesTotalMax?: number | undefined;
+  readonly sendBytesTotalMax?: number | undefined;
   /**
    * By service or pattern: `*` as the last name stands for all that may follow, elsewhere for
    * exactly one name.

@@ -352,6 +352,20 @@ const sections = v.strictObject(
         requestsPerPeerMax: whole("requests", 1, 100_000, 1024, "open requests of one client"),
         framesMax: whole("frames", 4, 1024, 32, "frames in one message"),
         messageBytesMax: whole("bytes", 1024, 268_435_456, 16_777_216, "size of one message"),
+        receiveBytesTotalMax: whole(
+          "bytes",
+          1_048_576,
+          1_073_741_824,
+          33_554_432,
+          "received of all peers and not yet handed on; beyond it nobody is read, or the largest goes",
+        ),
+        sendBytesTotalMax: whole(
+          "bytes",
+          1_048_576,
+          1_073_741_824,
+          67_108_864,
+          "unread by all peers together; beyond it whoever left most unread loses its connection",
+        ),
         services: policies,
       }),
       v.forward(

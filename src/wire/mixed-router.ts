@@ -1,5 +1,6 @@
 // One ROUTER made of two, each with a part of the listeners; peers of the second have a mark before
 // their names. It must not know which libraries they are.
+import { Pool } from "./pool.ts";
 import type {
   Listener,
   Peer,
@@ -18,13 +19,14 @@ const mark = "=";
 
 /**
  * Binds each listener by the way it is given, in two groups; the first listener's way is the first.
- * `connectionsMax` holds for each group. @throws PlantError ENDPOINT_UNUSABLE
+ * Connections, and what waits to be sent, are bounded for both together. @throws PlantError ENDPOINT_UNUSABLE
  */
 export async function bindMixedRouter(
   deps: WireDeps,
-  options: RouterOptions,
+  given: RouterOptions,
   bindOf: (listener: Listener) => Bind,
 ): Promise<RouterSocket> {
+  const options = { ...given, pool: new Pool(given.sendBytesTotalMax) };
   const ways = [...new Set(options.listeners.map(bindOf))];
   const [first, second] = ways;
   if (first === undefined || second === undefined || ways.length > 2) {

@@ -2,6 +2,7 @@
 // It must not know what travels, nor name the library beneath.
 import type { Clock } from "../util/clock.ts";
 import type { Random } from "../util/random.ts";
+import type { Pool } from "./pool.ts";
 
 /**
  * Frames of one message, in order. A frame is never changed after it was sent or received. A frame
@@ -59,7 +60,7 @@ export type WireRefusal =
   | "frames" // more frames than a message may have
   | "size" // more bytes than a message may have
   | "connections" // no room for another connection
-  | "memory" // unfinished messages of all peers together hold too much
+  | "memory" // all peers together hold too much, unfinished or unread, and this one holds most
   | "key"; // CURVE: a key that is not let in
 
 /** What a socket did and refused so far. */
@@ -84,6 +85,20 @@ export interface WireDeps {
 
 export interface RouterOptions extends WireLimits {
   readonly listeners: readonly Listener[];
+  /**
+   * Bytes that wait to be sent to all peers together; whoever has left most unread loses its
+   * connection and what waits for it. 64 MiB when absent.
+   */
+  readonly sendBytesTotalMax?: number | undefined;
+  /**
+   * Bytes received of all peers together and not yet handed over. Beyond a quarter of it, in what
+   * waits to be read, nobody is read from until that is done; of unfinished messages, and of
+   * what paused peers have sent, the largest holder loses its connection. One message is always let
+   * in. 32 MiB when absent. What libzmq holds is not counted.
+   */
+  readonly receiveBytesTotalMax?: number | undefined;
+  /** Shared with another socket, where one router is made of two. */
+  readonly pool?: Pool | undefined;
   /** Connections at one time, all listeners together; more are closed at once. */
   readonly connectionsMax: number;
   /** The router's own keys; needed where a listener has keys. */

@@ -1,10 +1,13 @@
 // Messages that wait to be sent, bounded by number and by bytes. It must not know where they go.
+import type { Pool } from "./pool.ts";
 import type { Frames } from "./socket.ts";
 
 /** Bounds of a line; one message is always let in, however many bytes it has. */
 export interface LineLimits {
   readonly messagesMax: number;
   readonly bytesMax: number;
+  /** What waits here waits there, too. */
+  readonly pool: Pool;
 }
 
 /** First in, first out. */
@@ -17,6 +20,10 @@ export class WaitingLine {
 
   constructor(limits: LineLimits) {
     this.#limits = limits;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get length(): number {
@@ -43,6 +50,7 @@ export class WaitingLine {
     this.#messages.push(frames);
     this.#sizes.push(size);
     this.#bytes += size;
+    this.#limits.pool.unsent += size;
     return true;
   }
 
@@ -55,6 +63,7 @@ export class WaitingLine {
   shift(): number {
     const size = this.#sizes[this.#at] ?? 0;
     this.#bytes -= size;
+    this.#limits.pool.unsent -= size;
     this.#at += 1;
     if (this.#at === this.#messages.length || this.#at >= 1024) {
       this.#messages = this.#messages.slice(this.#at);
@@ -70,6 +79,7 @@ export class WaitingLine {
     this.#messages = [];
     this.#sizes = [];
     this.#at = 0;
+    this.#limits.pool.unsent -= this.#bytes;
     this.#bytes = 0;
     return length;
   }

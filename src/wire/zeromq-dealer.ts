@@ -3,6 +3,7 @@ import { asError, within } from "../util/running.ts";
 import { checkEndpoint, unusable } from "./endpoint.ts";
 import { type Dealer, lingerMs, openDealer, receiveAll, reconnectCeilingMs } from "./libzmq.ts";
 import { bytesOf, refusalOf } from "./message-size.ts";
+import { Pool } from "./pool.ts";
 import type { DealerOptions, DealerSocket, Frames, WireDeps } from "./socket.ts";
 import { newTally, type Tally } from "./tally.ts";
 import { WaitingLine } from "./waiting-line.ts";
@@ -48,7 +49,8 @@ class ZeromqDealer implements DealerSocket {
     this.#options = options;
     this.#socket = socket;
     const { sendQueueMax: messagesMax, sendBytesMax: bytesMax } = options;
-    this.#line = new WaitingLine({ messagesMax, bytesMax });
+    const pool = new Pool(Number.POSITIVE_INFINITY);
+    this.#line = new WaitingLine({ messagesMax, bytesMax, pool });
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;

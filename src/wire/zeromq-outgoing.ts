@@ -4,6 +4,7 @@ import type { Clock } from "../util/clock.ts";
 import { asError } from "../util/running.ts";
 import type { WatchedRouter } from "./libzmq.ts";
 import { bytesOf } from "./message-size.ts";
+import type { Pool } from "./pool.ts";
 import type { Frames, Peer, WireLimits } from "./socket.ts";
 import type { Tally } from "./tally.ts";
 import { WaitingLine } from "./waiting-line.ts";
@@ -38,6 +39,7 @@ export interface OutgoingRim<A extends Addressee> {
 export class Outgoing<A extends Addressee> {
   readonly #clock: Clock;
   readonly #counters: Tally;
+  readonly #pool: Pool;
   readonly #limits: WireLimits;
   readonly #rim: OutgoingRim<A>;
   readonly #blocked = new Set<A>();
@@ -45,12 +47,13 @@ export class Outgoing<A extends Addressee> {
   #isFinishing = false;
 
   constructor(
-    base: { readonly clock: Clock; readonly counters: Tally },
+    base: { readonly clock: Clock; readonly counters: Tally; readonly pool: Pool },
     limits: WireLimits,
     rim: OutgoingRim<A>,
   ) {
     this.#clock = base.clock;
     this.#counters = base.counters;
+    this.#pool = base.pool;
     this.#limits = limits;
     this.#rim = rim;
   }
@@ -62,6 +65,7 @@ export class Outgoing<A extends Addressee> {
       this.#counters.dropped += 1;
       return;
     }
+    if (this.#pool.isOverfull) this.#pool.relieve();
     if (!to.isSlow && to.line.isLong) {
       to.isSlow = true;
       this.#rim.onSlow(to.peer);
@@ -88,7 +92,7 @@ export class Outgoing<A extends Addressee> {
 
   #newLine(): WaitingLine {
     const { sendQueueMax: messagesMax, sendBytesMax: bytesMax } = this.#limits;
-    return new WaitingLine({ messagesMax, bytesMax });
+    return new WaitingLine({ messagesMax, bytesMax, pool: this.#pool });
   }
 
   /** Sends what waits for a peer, in order, until its pipe is full or nothing waits. */

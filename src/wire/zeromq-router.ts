@@ -6,6 +6,7 @@ import { descriptorsLeft } from "./descriptors.ts";
 import { openToGroup, prepareEndpoint, untilFree, unusable } from "./endpoint.ts";
 import { Context, lingerMs, openDoor, receiveAll, WatchedRouter } from "./libzmq.ts";
 import { bytesOf, refusalOf } from "./message-size.ts";
+import { type Holder, Pool } from "./pool.ts";
 import type {
   Frames,
   Listener,
@@ -99,6 +100,7 @@ class ZeromqRouter implements RouterSocket {
   readonly ended: Promise<Error | undefined>;
   readonly #deps: WireDeps;
   readonly #options: RouterOptions;
+  readonly #pool: Pool;
   readonly #context = new Context({ blocky: false });
   /** Nobody but libzmq can say this: it is drawn anew for each router and never sent. */
   readonly #farewell: Buffer;
@@ -119,15 +121,21 @@ class ZeromqRouter implements RouterSocket {
     this.#deps = deps;
     this.#options = options;
     this.#farewell = Buffer.from(deps.random.bytes(farewellBytes));
+    this.#pool = options.pool ?? new Pool(options.sendBytesTotalMax);
+    this.#pool.join(() => this.#largest());
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;
-    this.#outgoing = new Outgoing({ clock: deps.clock, counters: this.counters }, options, {
-      onSlow: options.onSlow,
-      onDrained: options.onDrained,
-      onLost: (link) => this.#part(link),
-      onDefect: resolve,
-    });
+    this.#outgoing = new Outgoing(
+      { clock: deps.clock, counters: this.counters, pool: this.#pool },
+      options,
+      {
+        onSlow: options.onSlow,
+        onDrained: options.onDrained,
+        onLost: (link) => this.#part(link),
+        onDefect: resolve,
+      },
+    );
   }
 
   get listeners(): readonly Listener[] {
@@ -162,6 +170,25 @@ class ZeromqRouter implements RouterSocket {
       return;
     }
     this.#outgoing.send(link, frames);
+  }
+
+  #largest(): Holder | undefined {
+    let largest: Link | undefined;
+    for (const link of this.#links.values()) {
+      if ((link.line?.bytes ?? 0) > (largest?.line?.bytes ?? 0)) largest = link;
+    }
+    if (largest === undefined) return undefined;
+    const { line } = largest;
+    return { bytes: line?.bytes ?? 0, relieve: () => this.#giveUp(largest) };
+  }
+
+  /** libzmq cannot end one connection: the peer gets nothing more and is not heard any more. */
+  #giveUp(link: Link): void {
+    this.#outgoing.forget(link);
+    if (link.isShut) return;
+    link.isShut = true;
+    this.#refuse("memory", link.port.listener, link.peer);
+    if (!this.#closing.signal.aborted) this.#options.onGone(link.peer);
   }
 
   pause(): boolean {
@@ -258,6 +285,7 @@ class ZeromqRouter implements RouterSocket {
   #recount(): void {
     let open = 0;
     for (const port of this.#ports) open += port.open;
+    this.#pool.connections += open - this.counters.connections;
     this.counters.connections = open;
     if (open >= this.#openMax) this.#shed();
   }
@@ -280,7 +308,7 @@ class ZeromqRouter implements RouterSocket {
 
   #room(): Room {
     const { connectionsMax } = this.#options;
-    const { connections } = this.counters;
+    const { connections } = this.#pool;
     if (connections <= connectionsMax && !this.#closing.signal.aborted) return "some";
     return connections <= connectionsMax + waitingMax ? "none" : "crowded";
   }

@@ -18,6 +18,7 @@ import type { ConnectionHost } from "./zmtp-host.ts";
 import { Liveness } from "./zmtp-liveness.ts";
 import { fits, isLittle, isOverHalf, type Outbox } from "./zmtp-outbox.ts";
 import { FrameReader, type FrameSink } from "./zmtp-reader.ts";
+import { readingEndOf, startReading, stopReading } from "./zmtp-tap.ts";
 import type { Readers, Turning } from "./zmtp-turns.ts";
 
 /** What a connection starts with. */
@@ -43,7 +44,7 @@ export class Connection implements FrameSink, Turning {
   readonly listener: Listener | undefined;
   readonly reader: FrameReader;
   readonly #host: ConnectionHost<Connection>;
-  readonly #socket: Socket;
+  #socket: Socket;
   readonly #outbox: Outbox;
   readonly #readers: Readers;
   #phase: Phase = "greeting";
@@ -53,21 +54,28 @@ export class Connection implements FrameSink, Turning {
   /** Until it is whole. */
   #greeting: Greeting | undefined = new Greeting();
   #isPingable = false;
-  #held = 0;
+  /** Bytes kept of messages that are not whole, and while it is paused of what waits. */
+  held = 0;
+  /** Bytes kept of what waits to be read in the next turns. */
+  #unread = 0;
   #turn = -1;
   #isBacklogged = false;
   #isPaused = false;
+  /** Not read from until the gate opens. */
+  #isHeld = false;
   #hasEnded = false;
   #isClosed = false;
   #isDirty = false;
   #isWriting = false;
+  /** The peer takes nothing any more; what it sent before is still read. */
+  #isDeaf = false;
   #isSlow = false;
   #dueMs: number;
   /** Of a peer that is to be asked, or wants to be given up when it is silent. */
   #liveness: Liveness | undefined;
   readonly #onWritten = (error?: Error | null): void => {
-    if (error !== undefined && error !== null) return; // "close" follows
-    if (this.#isWriting && this.#socket.writableLength === 0) this.#settle();
+    if (error !== undefined && error !== null) this.#readOn();
+    else if (this.#isWriting && this.#socket.writableLength === 0) this.#settle();
   };
 
   /** Takes over a socket that is connected, and that allows its peer to end first. */
@@ -80,11 +88,48 @@ export class Connection implements FrameSink, Turning {
     this.reader = new FrameReader(host.limits, this);
     this.#dueMs = host.clock.monotonicMs() + (host.limits.handshakeMs ?? handshakeMsDefault);
     host.watch(this, this.#dueMs);
+    this.#listen(socket);
+    socket.write(greeting, this.#onWritten);
+  }
+
+  #listen(socket: Socket): void {
     socket.on("data", (chunk: Buffer) => this.#guard(() => this.#take(chunk)));
     socket.on("end", () => this.#guard(() => this.#takeEnd()));
     socket.on("error", () => {}); // "close" follows and tells all there is to know
     socket.on("close", () => this.#guard(() => this.#close()));
-    socket.write(greeting);
+  }
+
+  /** A write failed: nothing more is written, but what the peer said before is heard. */
+  #readOn(): void {
+    if (this.#isDeaf || this.isOver) return;
+    const rest = readingEndOf(this.#socket);
+    if (rest === undefined) return; // "close" follows
+    this.#isDeaf = true;
+    this.#socket.removeAllListeners();
+    this.#socket.on("error", () => {}); // the write's, known already
+    this.#socket = rest;
+    this.#listen(rest);
+    if (this.#isBacklogged || this.#isPaused || this.#isHeld) stopReading(rest);
+    this.#dropUnsent();
+  }
+
+  /** Bytes that wait for the peer. */
+  get bytes(): number {
+    return this.#outbox.bytes;
+  }
+
+  /** Makes room for others: writes what can be written, and closes where nothing can. */
+  relieve(): void {
+    const before = this.bytes;
+    this.flush();
+    if (this.bytes < before) return;
+    if (this.isOver) this.#drop();
+    else this.refuse("memory");
+    this.#dropUnsent();
+  }
+
+  #dropUnsent(): void {
+    if (this.#wasOpen) this.#host.tally.dropped += this.#outbox.drop();
   }
 
   /** Bytes that wait and were not handed to the kernel. */
@@ -94,9 +139,9 @@ export class Connection implements FrameSink, Turning {
 
   /** Queues a message; false when there is no room, or the connection is over. */
   send(frames: Frames): boolean {
-    if (this.#phase !== "open" || frames.length === 0) return false;
+    if (this.#phase !== "open" || frames.length === 0 || this.#isDeaf) return false;
     const outbox = this.#outbox;
-    const { limits } = this.#host;
+    const { limits, pool } = this.#host;
     const size = wireBytes(frames);
     if (!fits(outbox, size, limits)) {
       this.flush();
@@ -108,6 +153,7 @@ export class Connection implements FrameSink, Turning {
     outbox.put(frames, size);
     this.#markDirty();
     if (outbox.fresh >= flushBytesMin || outbox.messages * 4 > limits.sendQueueMax) this.flush();
+    if (pool.isOverfull) pool.relieve();
     if (isOverHalf(outbox, limits)) this.#slowDown();
     return true;
   }
@@ -121,12 +167,14 @@ export class Connection implements FrameSink, Turning {
   /** Stops reading: what is in hand waits, and what comes stays in the kernel. */
   pause(): void {
     this.#isPaused = true;
-    this.#socket.pause();
+    stopReading(this.#socket);
+    this.#account();
   }
 
   resume(): void {
     if (!this.#isPaused) return;
     this.#isPaused = false;
+    this.#account();
     this.#liveness?.hear(this.#host.clock.monotonicMs());
     this.#goOn();
   }
@@ -134,12 +182,12 @@ export class Connection implements FrameSink, Turning {
   /** Writes what waits, a second at most, and closes; the host hears of `onClosed` only. */
   finish(): void {
     if (this.#phase === "ending" || this.#phase === "closed") return;
-    if (this.#phase !== "open") {
+    if (this.#phase !== "open" || this.#isDeaf) {
       this.destroy();
       return;
     }
     this.#beginEnding();
-    this.#socket.resume(); // to see the peer's end; what comes is thrown away
+    startReading(this.#socket); // to see the peer's end; what comes is thrown away
     this.#endWhenWritten();
   }
 
@@ -172,7 +220,7 @@ export class Connection implements FrameSink, Turning {
   #expireOpen(nowMs: number): number {
     const liveness = this.#liveness;
     if (liveness === undefined) return Number.POSITIVE_INFINITY;
-    if (this.#isPaused || this.#isBacklogged) liveness.hear(nowMs);
+    if (this.#isPaused || this.#isBacklogged || this.#isHeld) liveness.hear(nowMs);
     const verdict = liveness.look(nowMs);
     if (verdict === "lost") this.#lose();
     if (verdict === "ask") this.#putCommand(encodePing());
@@ -192,7 +240,22 @@ export class Connection implements FrameSink, Turning {
     if (this.isOver || this.#isBacklogged) return;
     if (this.reader.left > 0) this.#addBacklog();
     else if (this.#hasEnded) this.#leave();
-    else this.#socket.resume();
+    else if (!this.#isHeld) {
+      this.#isHeld = this.#host.gate.mustWait(this);
+      if (!this.#isHeld) startReading(this.#socket);
+    }
+  }
+
+  hold(): boolean {
+    if (this.isOver || this.#isHeld || this.#isBacklogged || this.#isPaused) return false;
+    stopReading(this.#socket);
+    this.#isHeld = true;
+    return true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    if (!this.isOver && !this.#isBacklogged && !this.#isPaused) startReading(this.#socket);
   }
 
   #addBacklog(): void {
@@ -219,7 +282,7 @@ export class Connection implements FrameSink, Turning {
     this.reader.push(chunk, from);
     host.turns.schedule();
     this.#read();
-    if (this.#isBacklogged) this.#socket.pause();
+    if (this.#isBacklogged) stopReading(this.#socket);
   }
 
   #read(): void {
@@ -232,14 +295,27 @@ export class Connection implements FrameSink, Turning {
     const before = this.reader.spent;
     const stop = this.reader.read(this.#readers.budget);
     this.#readers.spend(this.reader.spent - before, isFirst);
-    if (this.reader.held !== this.#held) {
-      const change = this.reader.held - this.#held;
-      this.#held += change;
+    if (!this.isOver && stop === "more" && !this.#isPaused) this.#addBacklog();
+    this.#account();
+    if (!this.isOver && stop !== "dry" && stop !== "more") this.refuse(stop);
+  }
+
+  /** Tells the host what is kept now. */
+  #account(): void {
+    if (this.#phase === "closed") return;
+    const { held, kept } = this.reader;
+    const heldNow = this.#isPaused ? held + kept : held;
+    const unread = this.#isPaused ? 0 : kept;
+    if (heldNow !== this.held) {
+      const change = heldNow - this.held;
+      this.held = heldNow;
       this.#host.onHeld(this, change);
     }
-    if (this.isOver || stop === "dry") return;
-    if (stop !== "more") this.refuse(stop);
-    else if (!this.#isPaused) this.#addBacklog();
+    if (unread !== this.#unread) {
+      const change = unread - this.#unread;
+      this.#unread = unread;
+      this.#host.gate.note(change);
+    }
   }
 
   /** Returns where in the chunk the greeting ends. */
@@ -253,7 +329,7 @@ export class Connection implements FrameSink, Turning {
       this.#isPingable = greeted.isPingable;
       this.#greeting = undefined;
       this.#phase = "handshake";
-      this.#socket.write(encodeReady(this.#host.type));
+      this.#socket.write(encodeReady(this.#host.type), this.#onWritten);
     }
     return taken;
   }
@@ -313,7 +389,7 @@ export class Connection implements FrameSink, Turning {
 
   /** Queues a command; a peer that does not read what it asks for gets no more of it. */
   #putCommand(frame: Buffer): void {
-    if (this.#outbox.bytes > this.#host.limits.sendBytesMax) return;
+    if (this.#isDeaf || this.#outbox.bytes > this.#host.limits.sendBytesMax) return;
     this.#outbox.putBytes(frame);
     this.#markDirty();
   }
@@ -328,6 +404,7 @@ export class Connection implements FrameSink, Turning {
   flush(): void {
     this.#isDirty = false;
     if (this.#isWriting || this.#outbox.fresh === 0 || this.#socket.destroyed) return;
+    if (this.#isDeaf) return;
     if (this.#phase !== "open" && this.#phase !== "ending") return;
     const socket = this.#socket;
     const taken = this.#outbox.take();
@@ -378,7 +455,7 @@ export class Connection implements FrameSink, Turning {
   /** The peer has said all it will; what waits for it is still written. */
   #leave(): void {
     if (this.isOver) return;
-    const isAlive = this.#phase === "open" && !this.#socket.destroyed;
+    const isAlive = this.#phase === "open" && !this.#socket.destroyed && !this.#isDeaf;
     this.#end(undefined);
     if (isAlive) this.#endWhenWritten();
     else this.#drop();
@@ -421,9 +498,11 @@ export class Connection implements FrameSink, Turning {
   #clear(): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
-    if (this.#wasOpen) this.#host.tally.dropped += this.#outbox.drop();
-    if (this.#held > 0) this.#host.onHeld(this, -this.#held);
-    this.#held = 0;
+    this.#dropUnsent();
+    if (this.held > 0) this.#host.onHeld(this, -this.held);
+    if (this.#unread > 0) this.#host.gate.note(-this.#unread);
+    this.held = 0;
+    this.#unread = 0;
     this.#host.onClosed(this);
   }
 }

@@ -1,9 +1,11 @@
 // What a connection needs of the socket it belongs to, and what it tells it.
 // It must not know either of them.
 import type { Clock } from "../util/clock.ts";
+import type { Pool } from "./pool.ts";
 import type { Frames, WireLimits, WireRefusal } from "./socket.ts";
 import type { Tally } from "./tally.ts";
 import type { SocketType } from "./zmtp-codec.ts";
+import type { Gate } from "./zmtp-gate.ts";
 import type { Turns } from "./zmtp-turns.ts";
 
 /** The socket that connections belong to. */
@@ -13,6 +15,8 @@ export interface ConnectionHost<Connection> {
   readonly clock: Clock;
   readonly tally: Tally;
   readonly turns: Turns;
+  readonly pool: Pool;
+  readonly gate: Gate;
   /** Asks for `expire` at this monotonic time or soon after. */
   watch(connection: Connection, atMs: number): void;
   /** Messages may flow. */
@@ -20,7 +24,7 @@ export interface ConnectionHost<Connection> {
   onMessage(connection: Connection, frames: Frames): void;
   onSlow(connection: Connection): void;
   onDrained(connection: Connection): void;
-  /** Bytes of unfinished messages have become more or fewer. */
+  /** Bytes of unfinished messages, and of what is not read of paused peers, have become more or fewer. */
   onHeld(connection: Connection, change: number): void;
   /** Messages flow no more, by the peer's end, a loss or a refusal. Not after `finish`. */
   onOver(connection: Connection, refusal: WireRefusal | undefined): void;

@@ -1,5 +1,6 @@
 // What waits to be written to one peer: small frames are copied into slabs, large ones go by
 // reference. It must not know sockets; whoever writes takes the pieces.
+import type { Pool } from "./pool.ts";
 import type { Frames, WireLimits } from "./socket.ts";
 import { longHeadBytes, writeHead } from "./zmtp-codec.ts";
 
@@ -47,6 +48,12 @@ export class Outbox {
   #taken: Buffer[] | undefined;
   /** A small slab was too small the last time: one large piece is written faster than two. */
   #isBulky = false;
+  readonly #pool: Pool;
+
+  /** @param pool what waits here waits there, too. */
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
 
   /** Adds a message as whole frames. */
   put(frames: Frames, size: number): void {
@@ -54,6 +61,7 @@ export class Outbox {
     this.#freshMessages += 1;
     this.bytes += size;
     this.fresh += size;
+    this.#pool.unsent += size;
     const last = frames.length - 1;
     const slab = this.#slab;
     if (slab !== undefined && size <= slab.length - this.#used && size < byReferenceMin) {
@@ -81,6 +89,7 @@ export class Outbox {
   putBytes(bytes: Uint8Array): void {
     this.bytes += bytes.length;
     this.fresh += bytes.length;
+    this.#pool.unsent += bytes.length;
     const into = this.#room(bytes.length);
     into.set(bytes, this.#used);
     this.#used += bytes.length;
@@ -131,6 +140,7 @@ export class Outbox {
   settle(): number {
     const sent = this.messages - this.#freshMessages;
     this.messages = this.#freshMessages;
+    this.#pool.unsent -= this.bytes - this.fresh;
     this.bytes = this.fresh;
     if (this.#taken !== undefined) for (const slab of this.#taken) giveSlab(slab);
     this.#taken = undefined;
@@ -143,6 +153,7 @@ export class Outbox {
     if (this.#slab !== undefined) giveSlab(this.#slab);
     if (this.#full !== undefined) for (const slab of this.#full) giveSlab(slab);
     this.messages = 0;
+    this.#pool.unsent -= this.bytes;
     this.bytes = 0;
     this.fresh = 0;
     this.#freshMessages = 0;

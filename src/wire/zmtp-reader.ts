@@ -115,6 +115,11 @@ export class FrameReader {
     return this.#chunk.length - this.#at;
   }
 
+  /** Bytes of memory that what waits to be read keeps. */
+  get kept(): number {
+    return this.#at < this.#chunk.length ? this.#chunk.buffer.byteLength : 0;
+  }
+
   /** Gives the next bytes; those before must have been read. */
   push(chunk: Buffer, from: number): void {
     this.#chunk = chunk;

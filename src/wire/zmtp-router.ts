@@ -5,6 +5,7 @@ import type { Clock } from "../util/clock.ts";
 import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
 import { asError, within } from "../util/running.ts";
 import { openToGroup, prepareEndpoint, unusable } from "./endpoint.ts";
+import { type Holder, Pool } from "./pool.ts";
 import type {
   Frames,
   Listener,
@@ -16,14 +17,15 @@ import type {
 } from "./socket.ts";
 import { newTally } from "./tally.ts";
 import { Connection, lingerMs } from "./zmtp-connection.ts";
+import { Gate } from "./zmtp-gate.ts";
 import type { ConnectionHost } from "./zmtp-host.ts";
 import { Outbox } from "./zmtp-outbox.ts";
 import { type Readers, Turns } from "./zmtp-turns.ts";
 
 /** Connections the kernel keeps until we take them; it may allow fewer (net.core.somaxconn). */
 const backlogMax = 4096;
-/** Unfinished messages of all peers hold at most so many of the largest messages. */
-const heldMessagesMax = 8;
+/** What is received of all peers and not handed over, when nothing else is said. */
+const receiveBytesTotalMaxDefault = 33_554_432;
 /** Deadlines are looked at in steps of this. */
 const stepMs = 50;
 
@@ -49,6 +51,8 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   readonly clock: Clock;
   readonly tally = newTally();
   readonly turns: Turns;
+  readonly pool: Pool;
+  readonly gate: Gate;
   readonly listeners: Listener[] = [];
   readonly ended: Promise<Error | undefined>;
   readonly #end: (error: Error | undefined) => void;
@@ -62,6 +66,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   #early: (() => void)[] | undefined = [];
   #names = 0;
   #held = 0;
+  readonly #heldMax: number;
   #isClosing = false;
   #closed: Promise<void> | undefined;
   #onEmpty: (() => void) | undefined;
@@ -73,6 +78,11 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;
+    this.pool = options.pool ?? new Pool(options.sendBytesTotalMax);
+    this.pool.join(() => this.#largest());
+    const receiveMax = options.receiveBytesTotalMax ?? receiveBytesTotalMaxDefault;
+    this.#heldMax = Math.max(receiveMax, options.messageBytesMax);
+    this.gate = new Gate(receiveMax / 4, this.turns, this.#connections);
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
   }
 
@@ -83,7 +93,9 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   async listen(listener: Listener): Promise<void> {
     const { endpoint } = listener;
     await prepareEndpoint(endpoint);
-    const server = createServer({ allowHalfOpen: true }, (socket) => this.#meet(socket, listener));
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) =>
+      this.#meet(socket, listener),
+    );
     this.#servers.push(server);
     await new Promise<void>((resolve, reject) => {
       server.once("error", (error: NodeJS.ErrnoException) => {
@@ -111,18 +123,16 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   #meet(socket: Socket, listener: Listener): void {
     if (this.#isClosing) {
       socket.destroy();
-    } else if (this.#connections.size >= this.limits.connectionsMax) {
+    } else if (this.pool.connections >= this.limits.connectionsMax) {
       socket.destroy();
       this.#refuse("connections", listener);
     } else if (this.#early !== undefined) {
-      socket.pause();
-      this.#early.push(() => {
-        this.#meet(socket, listener);
-        socket.resume();
-      });
+      this.#early.push(() => this.#meet(socket, listener));
     } else {
-      const given = { listener, outbox: new Outbox(), readers: this.#readersOf(listener) };
+      const outbox = new Outbox(this.pool);
+      const given = { listener, outbox, readers: this.#readersOf(listener) };
       this.#connections.add(new Connection(this, socket, given));
+      this.pool.connections += 1;
       socket.resume();
     }
   }
@@ -216,12 +226,20 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
 
   onHeld(_: Connection, change: number): void {
     this.#held += change;
-    if (change <= 0 || this.#held <= heldMessagesMax * this.limits.messageBytesMax) return;
+    if (change <= 0 || this.#held <= this.#heldMax) return;
     let largest: Connection | undefined;
     for (const one of this.#connections) {
-      if (!one.isOver && one.reader.held > (largest?.reader.held ?? 0)) largest = one;
+      if (!one.isOver && one.held > (largest?.held ?? 0)) largest = one;
     }
     largest?.refuse("memory");
+  }
+
+  #largest(): Holder | undefined {
+    let largest: Connection | undefined;
+    for (const one of this.#connections) {
+      if (one.bytes > (largest?.bytes ?? 0)) largest = one;
+    }
+    return largest;
   }
 
   onOver({ peer, listener }: Connection, refusal: WireRefusal | undefined): void {
@@ -234,7 +252,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   onClosed(connection: Connection): void {
     if (connection.peer !== undefined) this.#forget(connection.peer);
     this.#timed.delete(connection);
-    this.#connections.delete(connection);
+    if (this.#connections.delete(connection)) this.pool.connections -= 1;
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 

@@ -15,6 +15,7 @@ import { after, test } from "node:test";
 import type { Code } from "../../../src/util/catalogue.ts";
 import { hasCode } from "../../../src/util/errors.ts";
 import { encodeZ85, isCurveKey, newKeyPair, publicKeyOf } from "../../../src/wire/curve-keys.ts";
+import { Pool } from "../../../src/wire/pool.ts";
 import { WaitingLine } from "../../../src/wire/waiting-line.ts";
 import { ensureKeyPair, readKeyPair, writeNewKeyPair } from "../../../src/wire/wire.ts";
 import { answerKnock, type Room } from "../../../src/wire/zap.ts";
@@ -158,7 +159,7 @@ test("a key file others may read is refused, and one that is missing or in no fo
 });
 
 test("a waiting line has room for its messages and its bytes, and for one that is larger", () => {
-  const line = new WaitingLine({ messagesMax: 4, bytesMax: 100 });
+  const line = new WaitingLine({ messagesMax: 4, bytesMax: 100, pool: new Pool() });
   const frames = [Buffer.alloc(1)];
   assert.equal(line.push(frames, 500), true);
   assert.equal(line.push(frames, 1), false, "beyond its bytes");

@@ -118,3 +118,42 @@ for (const name of ["zmtp", "zeromq"] as const) {
     assert.equal(dealer.isUp, false);
   });
 }
+
+test("the bound of connections holds for both ways together", async () => {
+  const deps = { clock, random };
+  const refused: string[] = [];
+  const heard: string[] = [];
+  await using router = await runtime.bindRouter(deps, {
+    ...limits,
+    ...told,
+    connectionsMax: 2,
+    onRefused: (refusal, { principal }) => refused.push(`${refusal} ${principal}`),
+    listeners: [
+      { principal: "far", endpoint: "tcp://127.0.0.1:0" },
+      { principal: "near", endpoint: `ipc://${join(folder, "both")}` },
+    ],
+    onMessage: (peer, frames) => {
+      heard.push(frames.map(String).join("|"));
+      router.send(peer, frames);
+    },
+  });
+  const [far, near] = router.listeners;
+  const open = async (endpoint: string, waits: boolean) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const options = { ...limits, endpoint, onUp: ignore, onDown: ignore };
+    const dealer = runtime.connectDealer(deps, { ...options, onMessage: () => resolve() });
+    dealer.send([Buffer.from(endpoint.slice(0, 3))]);
+    if (waits) await promise;
+    return dealer;
+  };
+  await using _one = await open(far?.endpoint ?? "", true);
+  await using _two = await open(near?.endpoint ?? "", true);
+  assert.equal(router.counters.connections, 2);
+  for (const listener of [near, far]) {
+    const before = refused.length;
+    await using _late = await open(listener?.endpoint ?? "", false);
+    while (refused.length === before) await clock.sleep(5);
+    assert.equal(refused[before], `connections ${listener?.principal}`);
+  }
+  assert.deepEqual(heard, ["tcp", "ipc"]);
+});

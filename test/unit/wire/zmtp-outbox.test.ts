@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom, systemRandom } from "../../../src/util/random.ts";
+import { Pool } from "../../../src/wire/pool.ts";
 import { wireBytes } from "../../../src/wire/zmtp-codec.ts";
 import { byReferenceMin, Outbox } from "../../../src/wire/zmtp-outbox.ts";
 import { messageOf } from "../../fakes/zmtp-bytes.ts";
@@ -22,7 +23,7 @@ function takeAll(outbox: Outbox): Buffer {
 test("messages of every size come out as the frames of the RFC", () => {
   const sizes = [0, 1, 40, 41, 255, 256, 4000, 4096, 8182, 8191, 8192, 65_535, 65_536, 200_000];
   for (const size of sizes) {
-    const outbox = new Outbox();
+    const outbox = new Outbox(new Pool());
     const expected = Buffer.concat([
       put(outbox, 6, 1, size),
       put(outbox, size),
@@ -36,7 +37,7 @@ test("messages of every size come out as the frames of the RFC", () => {
 });
 
 test("a large frame goes by reference, a small one does not", () => {
-  const outbox = new Outbox();
+  const outbox = new Outbox(new Pool());
   const large = Buffer.alloc(byReferenceMin);
   const small = Buffer.alloc(byReferenceMin - 1);
   outbox.put([small, large, small], wireBytes([small, large, small]));
@@ -47,7 +48,7 @@ test("a large frame goes by reference, a small one does not", () => {
 });
 
 test("what is put while something is taken waits for the next taking", () => {
-  const outbox = new Outbox();
+  const outbox = new Outbox(new Pool());
   const first = put(outbox, 100, 10_000);
   const taken = outbox.take();
   const second = put(outbox, 50);
@@ -61,8 +62,8 @@ test("what is put while something is taken waits for the next taking", () => {
 });
 
 test("slabs are used again only when the kernel has let them go", () => {
-  const outbox = new Outbox();
-  const other = new Outbox();
+  const outbox = new Outbox(new Pool());
+  const other = new Outbox(new Pool());
   const expected = put(outbox, 7, 8, 9);
   const taken = outbox.take() as Buffer;
   put(other, 100, 100);
@@ -71,7 +72,7 @@ test("slabs are used again only when the kernel has let them go", () => {
 });
 
 test("a dropped outbox is empty and can be used again", () => {
-  const outbox = new Outbox();
+  const outbox = new Outbox(new Pool());
   put(outbox, 10);
   outbox.take();
   put(outbox, 20_000);
@@ -82,7 +83,7 @@ test("a dropped outbox is empty and can be used again", () => {
 });
 
 test("commands stand between messages", () => {
-  const outbox = new Outbox();
+  const outbox = new Outbox(new Pool());
   const before = put(outbox, 9000, 3);
   outbox.putBytes(Buffer.of(4, 1, 65));
   const after = put(outbox, 3);
@@ -94,7 +95,7 @@ test("any mix of sizes, takings and settlings keeps every byte in order", () => 
   const seed = Math.floor(systemRandom.unit() * 2 ** 31);
   const dice = seededRandom(seed);
   for (let round = 0; round < 30; round += 1) {
-    const outbox = new Outbox();
+    const outbox = new Outbox(new Pool());
     const expected: Buffer[] = [];
     const got: Buffer[] = [];
     let isTaken = false;
