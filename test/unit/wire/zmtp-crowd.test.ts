@@ -160,7 +160,11 @@ test("the gate lets those in first that kept up, the others in order, and then o
   });
   const all = ["a", "b", "c"].map(newOne);
   const [a, b] = all as [Gated & { isOpen: boolean }, Gated];
-  const gate = new Gate(262_144, new Turns({ clock: fakeClock(), onDefect: assert.fail }), all);
+  const gate = new Gate(
+    262_144,
+    new Turns({ clock: fakeClock(), onDefect: (error) => assert.fail(String(error)) }),
+    all,
+  );
   assert.equal(gate.mustWait(a), false);
   a.isOpen = false; // it has a backlog
   gate.note(262_144);
