@@ -105,8 +105,16 @@ function waits(figures: Figures): Row[] {
       ...{ ours: p("flooded p99us"), peer: p("ours p99us") },
     }),
     compare({
+      ...{ job: "p99 of 4 x 50 beside a flood; peer: C broker, beside one too", ...shared },
+      ...{ ours: p("flooded p99us"), peer: p("C flooded p99us"), goal: 1 },
+    }),
+    compare({
       ...{ job: "p99 of 1,000 requests/s beside a flood; peer: without", ...shared, goal: 0.5 },
       ...{ ours: p("flooded steady p99us"), peer: p("ours steady p99us") },
+    }),
+    compare({
+      ...{ job: "p99 of 1,000 requests/s beside a flood; peer: C broker, beside one too" },
+      ...{ ...shared, ours: p("flooded steady p99us"), peer: p("C flooded steady p99us"), goal: 1 },
     }),
   ];
 }

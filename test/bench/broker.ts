@@ -72,12 +72,14 @@ async function measureRound(bench: Bench): Promise<void> {
   await load(bench, "ours steady", "ours", steady);
   await load(bench, "C steady", "c", steady);
   // The flood lasts as long as the others with their warm-up.
-  for (const [name, shape] of [
-    ["flooded", usual],
-    ["flooded steady", steady],
+  for (const [name, peer, shape] of [
+    ["flooded", "ours", usual],
+    ["C flooded", "c", usual],
+    ["flooded steady", "ours", steady],
+    ["C flooded steady", "c", steady],
   ] as const) {
     const long = { ...bench, ms: 1.2 * bench.ms };
-    await Promise.all([load(long, "flood", "ours", flood), load(bench, name, "ours", shape)]);
+    await Promise.all([load(long, "flood", peer, flood), load(bench, name, peer, shape)]);
   }
   for (const [name, value] of await measureNode(bench.context, stage, bench.ms)) {
     if (name === "faults") notebook.faults += value;
