@@ -147,7 +147,10 @@ async function whyUnreachable(io: CliIo, endpoint: string, waitedMs: number): Pr
   if (found === "open") return new PlantError("BROKER_SILENT", { endpoint, waitedMs });
   const reasons = { missing: "there is no such socket", refused: "nobody listens at this socket" };
   const reason = found === undefined ? {} : { reason: reasons[found] };
-  return new PlantError("BROKER_UNREACHABLE", { endpoint, ...reason });
+  // An address of the network asks for keys, and plant has none.
+  const next =
+    path === undefined ? { next: "plant on the gateway itself, by its local socket" } : {};
+  return new PlantError("BROKER_UNREACHABLE", { endpoint, ...reason, ...next });
 }
 
 /** By flag; else the local socket where it exists; else by environment. */

@@ -18,6 +18,7 @@ export async function runKey(invocation: Invocation): Promise<number> {
     }
     const publicKey = await io.publicKey(brokerKey, "ensure");
     out.result({ schema: "plant.broker-key/1", file: brokerKey, publicKey }, () => publicKey);
+    out.talk(`The pair is in ${brokerKey}`);
     return 0;
   }
   return makePair(invocation, await io.publicKey(brokerKey, "ensure"));

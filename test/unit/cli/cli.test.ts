@@ -134,6 +134,13 @@ test("a log line shows its facts, long ones cut", async () => {
   assert.match(out, /text="say \\"hi\\""/);
 });
 
+test("a broker of the network that does not answer is better asked where it runs", async () => {
+  const words = ["values", "--endpoint", "tcp://far:1"];
+  const { exit, err } = await plant(words, fakeParts(), { client: deaf("BROKER_UNREACHABLE") });
+  assert.equal(exit, 7);
+  assert.match(err, /next {4}plant on the gateway itself/);
+});
+
 interface Row {
   readonly words: readonly string[];
   readonly exit?: number;
@@ -644,7 +651,7 @@ test("words after -- are no flags", async () => {
 test("plant broker key prints the public key of the broker, and makes pairs for peers", async () => {
   const none = { client: undefined } as unknown as Partial<TerminalOptions>;
   const own = await plant(["broker", "key"], fakeParts(), none);
-  assert.deepEqual([own.exit, own.err], [0, ""]);
+  assert.deepEqual([own.exit, own.err], [0, "The pair is in /data/broker/broker.key\n"]);
   assert.match(own.out, /^\S{40}\n$/);
   const { out } = await plant(["broker", "key", "--json"], fakeParts(), none);
   assert.deepEqual(JSON.parse(out), {
