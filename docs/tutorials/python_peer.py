@@ -95,6 +95,8 @@ def health(_):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < (3 if sys.argv[1:2] == ["work"] else 5):
+        sys.exit(__doc__)
     if sys.argv[1] == "work":
         Worker(sys.argv[2], "com.example.Tank", {"litres": litres, "health": health}).run()
     endpoint, service, operation, arguments = [*sys.argv[2:], "{}"][:4]
