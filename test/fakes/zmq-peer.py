@@ -16,6 +16,7 @@ def body(size):
 def open_socket(name, type, options, bind=None, connect=None):
     socket = context.socket(getattr(zmq, type))
     socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDTIMEO, 5000)  # one that was refused for good would wait for ever
     for option, value in options.items():
         socket.setsockopt(getattr(zmq, option), value.encode() if isinstance(value, str) else value)
     if bind:
@@ -39,9 +40,14 @@ def run(ask):
         return {}
     socket = sockets[ask["name"]]
     if op == "send":
-        for _ in range(ask.get("times", 1)):
-            socket.send_multipart([bytes.fromhex(frame) for frame in ask["frames"]])
-        return {}
+        sent = 0
+        try:
+            for _ in range(ask.get("times", 1)):
+                socket.send_multipart([bytes.fromhex(frame) for frame in ask["frames"]])
+                sent += 1
+        except zmq.Again:
+            pass  # the answer tells
+        return {"sent": sent}
     if op == "receive":  # how many frames, how long each is, and the first bytes
         got = receive(socket, ask["count"], ask["ms"])
         return {"messages": [[[len(f), f[:32].hex()] for f in frames] for frames in got]}
