@@ -25,15 +25,17 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
   const before = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
   const json = before.includes("--json");
   const color = !before.includes("--no-color");
-  const plain = createOutput(io, { json, quiet: false, utc: false, color, isRepeated: false });
+  let isRepeated = false;
   try {
     const parsed = parseArguments(argv);
     if (parsed.kind === "help") {
       io.stdout.write(parsed.text);
       return 0;
     }
+    isRepeated = isStream(parsed);
     return await runCommand(parsed, io);
   } catch (thrown) {
+    const plain = createOutput(io, { json, quiet: false, utc: false, color, isRepeated });
     const error = asPlantError(io.signal.aborted ? new PlantError("CANCELLED") : thrown);
     // Who pressed Ctrl-C knows; a reader of documents may not.
     if (json || !io.signal.aborted) plain.error(error);
@@ -48,11 +50,16 @@ interface ParsedCommand {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
+/** Whether a command line prints many documents: then each is one line, an error too. */
+function isStream({ spec, flags, options }: ParsedCommand): boolean {
+  return flags.watchMs !== undefined || spec.streams === true || options.changed === true;
+}
+
 async function runCommand(parsed: ParsedCommand, io: CliIo): Promise<number> {
   const { spec, flags, args, options } = parsed;
-  const isRepeated = flags.watchMs !== undefined;
+  const isRepeated = isStream(parsed);
   const next = `plant ${nameOf(spec)} --help`;
-  if (isRepeated && spec.repeats !== true) {
+  if (flags.watchMs !== undefined && spec.repeats !== true) {
     throw new PlantError("USAGE", { message: `plant ${nameOf(spec)} cannot be watched`, next });
   }
   const out = createOutput(io, { ...flags, isRepeated });
@@ -114,7 +121,11 @@ function connectOnce(io: CliIo, flags: GlobalFlags): Connection {
     if (endpoint.startsWith("ipc://") && !io.exists(endpoint.slice("ipc://".length))) {
       throw await whyUnreachable(io, endpoint, deadlineMs);
     }
-    const client = await io.connect(endpoint);
+    const client = await io.connect(endpoint).catch((error: unknown) => {
+      if (!hasCode(error, "ENDPOINT_UNUSABLE")) throw error;
+      const next = "another --endpoint, or none: the local socket is found by itself";
+      throw new PlantError(error.code, { ...error.detail, next });
+    });
     try {
       await listServices(client, deadlineMs);
       return client;

@@ -41,6 +41,8 @@ export interface CommandSpec {
   readonly calls: readonly string[];
   /** Whether `--watch` repeats it; commands that stream follow by themselves. */
   readonly repeats?: boolean;
+  /** Whether it prints many documents, one after the other. */
+  readonly streams?: boolean;
   readonly examples: readonly string[];
   /** Loads the code: only what is run is read from disk. */
   readonly load: () => Promise<Run>;

@@ -297,6 +297,42 @@ for (const words of wrong) {
   });
 }
 
+const streams = [
+  ["echo", "--service", "nobody"],
+  ["echo", "--count", "0"],
+  ["broker", "ping", "--count", "x"],
+  ["broker", "services", "--watch=1ms", "--for", "20ms"],
+  ["log"],
+];
+for (const words of streams) {
+  test(`${words.join(" ")}: every line of its JSON is a document, an error's too`, async () => {
+    const here = world();
+    if (words.includes("services")) here.bus.internal["mmi.queue"] = { services: "none" };
+    const { exit, out } = await plant([...words, "--json"], here);
+    assert.notEqual(exit, 0);
+    const schemas = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).schema);
+    assert.equal(schemas.at(-1), "plant.error/1");
+  });
+}
+
+test("a watch that is interrupted ends with a document of one line", async () => {
+  const { bus, clock } = world();
+  const terminal = fakeTerminal({ clock, client: bus.client() });
+  const run = runCli(["broker", "queue", "--watch", "--json"], terminal.io);
+  await clock.advance(5000);
+  terminal.interrupt();
+  assert.equal(await run, 130);
+  const lines = terminal.printed.out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.ok(lines.length >= 3);
+  assert.equal(lines.at(-1).code, "CANCELLED");
+});
+
 test("wrong usage names the help of the command, or of its group", async () => {
   const next = async (...words: string[]) =>
     /next {4}(.*)/.exec((await plant(words)).err)?.[1] ?? "nothing";
