@@ -105,7 +105,7 @@ function prepare(command: Command, write: (text: string) => void): Command {
 function complete(argv: readonly string[], groups: ReadonlyMap<string, unknown>): string[] {
   const all = argv.map((word) => (word === "--watch" ? "--watch=2s" : word));
   if (all.includes("--help") || all.includes("-h")) return all;
-  const valued = new Set(["--endpoint", "--timeout", "--for"]);
+  const valued = new Set(["--endpoint", "--key", "--timeout", "--for"]);
   const words = all.filter(
     (word, at) => !word.startsWith("-") && !valued.has(all[at - 1] ?? "") && word !== "",
   );
@@ -130,7 +130,7 @@ function optionsOf(command: Command): Record<string, unknown> {
 }
 
 function globalFlags(given: Readonly<Record<string, unknown>>): GlobalFlags {
-  const { endpoint } = given;
+  const { endpoint, key } = given;
   const timeoutMs = durationIn(given, "timeout") ?? presetTimeoutMs;
   if (timeoutMs < 1) throw new PlantError("USAGE", { message: "--timeout is at least 1ms" });
   const watchMs = durationIn(given, "watch");
@@ -144,6 +144,7 @@ function globalFlags(given: Readonly<Record<string, unknown>>): GlobalFlags {
     color: given.color !== false,
     timeoutMs,
     ...(typeof endpoint === "string" ? { endpoint } : {}),
+    ...(typeof key === "string" ? { keyFile: key } : {}),
     ...(watchMs === undefined ? {} : { watchMs: Math.max(100, watchMs) }),
     ...(forMs === undefined ? {} : { forMs }),
   };

@@ -25,6 +25,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
   const before = argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv;
   const json = before.includes("--json");
   const color = !before.includes("--no-color");
+  const verbose = before.includes("-v") || before.includes("--verbose");
   let isRepeated = false;
   try {
     const parsed = parseArguments(argv);
@@ -35,7 +36,8 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     isRepeated = isStream(parsed);
     return await runCommand(parsed, io);
   } catch (thrown) {
-    const plain = createOutput(io, { json, quiet: false, utc: false, color, isRepeated });
+    const print = { json, quiet: false, utc: false, color, isRepeated, verbose };
+    const plain = createOutput(io, print);
     const error = asPlantError(io.signal.aborted ? new PlantError("CANCELLED") : thrown);
     // Who pressed Ctrl-C knows; a reader of documents may not.
     if (json || !io.signal.aborted) plain.error(error);
@@ -121,7 +123,8 @@ function connectOnce(io: CliIo, flags: GlobalFlags): Connection {
     if (endpoint.startsWith("ipc://") && !io.exists(endpoint.slice("ipc://".length))) {
       throw await whyUnreachable(io, endpoint, deadlineMs);
     }
-    const client = await io.connect(endpoint).catch((error: unknown) => {
+    const keyFile = keyFileOf(io, flags, endpoint);
+    const client = await io.connect(endpoint, keyFile).catch((error: unknown) => {
       if (!hasCode(error, "ENDPOINT_UNUSABLE")) throw error;
       const next = "another --endpoint, or none: the local socket is found by itself";
       throw new PlantError(error.code, { ...error.detail, next });
@@ -132,6 +135,7 @@ function connectOnce(io: CliIo, flags: GlobalFlags): Connection {
     } catch (error) {
       await client[Symbol.asyncDispose]();
       if (!hasCode(error, "TIME_RAN_OUT", "EXPIRED", "BROKER_UNREACHABLE")) throw error;
+      if (endpoint.startsWith("tcp://")) throw unreachableBy(endpoint, keyFile);
       throw await whyUnreachable(io, endpoint, deadlineMs);
     }
   };
@@ -158,10 +162,7 @@ async function whyUnreachable(io: CliIo, endpoint: string, waitedMs: number): Pr
   if (found === "open") return new PlantError("BROKER_SILENT", { endpoint, waitedMs });
   const reasons = { missing: "there is no such socket", refused: "nobody listens at this socket" };
   const reason = found === undefined ? {} : { reason: reasons[found] };
-  // An address of the network asks for keys, and plant has none.
-  const next =
-    path === undefined ? { next: "plant on the gateway itself, by its local socket" } : {};
-  return new PlantError("BROKER_UNREACHABLE", { endpoint, ...reason, ...next });
+  return new PlantError("BROKER_UNREACHABLE", { endpoint, ...reason });
 }
 
 /** By flag; else the local socket where it exists; else by environment. */
@@ -170,6 +171,22 @@ function endpointOf({ env, exists }: CliIo, flags: GlobalFlags): string {
   const local = brokerEndpoint(findPaths(env), "technician");
   const named = env.PLANTD_BROKER_ENDPOINT ?? "";
   return named !== "" && !exists(local.slice("ipc://".length)) ? named : local;
+}
+
+/** Keys are of the network: by flag, else by environment; a local socket needs none. */
+function keyFileOf(io: CliIo, flags: GlobalFlags, endpoint: string): string | undefined {
+  const named = flags.keyFile ?? io.env.PLANT_KEY_FILE ?? "";
+  return endpoint.startsWith("tcp://") && named !== "" ? named : undefined;
+}
+
+/** Who is refused by the network hears no more than who finds nobody there. */
+function unreachableBy(endpoint: string, keyFile: string | undefined): PlantError {
+  if (keyFile === undefined) {
+    const next = "plant --key FILE, with the file that plant broker key --new made on the gateway";
+    return new PlantError("BROKER_UNREACHABLE", { endpoint, reason: "no key was shown", next });
+  }
+  const next = `see that broker.network of the gateway lists the public key in ${keyFile}`;
+  return new PlantError("BROKER_UNREACHABLE", { endpoint, keyFile, next });
 }
 
 /** The reference of all commands as Markdown, from the same table as the help. */

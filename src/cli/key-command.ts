@@ -16,12 +16,12 @@ export async function runKey(invocation: Invocation): Promise<number> {
       if (options[name] === undefined) continue;
       throw new PlantError("USAGE", { message: `--${name} goes with --new` });
     }
-    const publicKey = await io.publicKey(brokerKey, "ensure");
+    const publicKey = await io.publicKey(brokerKey);
     out.result({ schema: "plant.broker-key/1", file: brokerKey, publicKey }, () => publicKey);
     out.talk(`The pair is in ${brokerKey}`);
     return 0;
   }
-  return makePair(invocation, await io.publicKey(brokerKey, "ensure"));
+  return makePair(invocation, await io.publicKey(brokerKey));
 }
 
 async function makePair({ io, out, options }: Invocation, brokerKey: string): Promise<number> {
@@ -32,7 +32,7 @@ async function makePair({ io, out, options }: Invocation, brokerKey: string): Pr
   }
   const file = String(options.file ?? `${name}.key`);
   const principal = String(options.principal ?? "technician");
-  const publicKey = await io.publicKey(file, "make");
+  const publicKey = await io.publicKey(file, brokerKey);
   const lines = [
     "broker:",
     "  network:",
@@ -43,7 +43,8 @@ async function makePair({ io, out, options }: Invocation, brokerKey: string): Pr
   const document = { schema: "plant.broker-new-key/1", name, file, publicKey, brokerKey, lines };
   out.result(document, () => publicKey);
   out.talk(`The pair is in ${file}: bring it to the peer, and keep it from everybody else.`);
-  out.talk(`The peer needs the broker's public key too: ${brokerKey}`);
+  out.talk(`With it goes the broker's public key: ${brokerKey}`);
+  out.talk(`There: plant --endpoint tcp://GATEWAY:${examplePort} --key ${file}`);
   out.talk(`Add to plantd.yaml, or the key alone where the endpoint is there:\n`);
   out.talk(lines.join("\n"));
   return 0;

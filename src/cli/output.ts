@@ -27,6 +27,8 @@ export interface Output {
 
 export type PrintFlags = Pick<GlobalFlags, "json" | "quiet" | "utc" | "color"> & {
   readonly isRepeated: boolean;
+  /** Errors tell the trace by which the logs can be searched. */
+  readonly verbose?: boolean;
 };
 
 export function createOutput(io: CliIo, flags: PrintFlags): Output {
@@ -55,7 +57,7 @@ export function createOutput(io: CliIo, flags: PrintFlags): Output {
     error(error) {
       if (flags.json) data(JSON.stringify(errorDocument(error), null, flags.isRepeated ? 0 : 2));
       else {
-        const words = errorInWords(error, paintFor(stderr.isTerminal));
+        const words = errorInWords(error, paintFor(stderr.isTerminal), flags.verbose === true);
         stderr.write(harmless(words, paints(stderr.isTerminal)));
       }
     },
@@ -90,12 +92,14 @@ function harmless(text: string, isPainted: boolean): string {
   });
 }
 
-function errorInWords(error: PlantError, paint: Output["paint"]): string {
+function errorInWords(error: PlantError, paint: Output["paint"], isVerbose: boolean): string {
   const { code, message, next } = error;
   const { causes } = catalogue[code];
   const lines = [`${paint("red", "✗")} ${paint("bold", message)}  ${paint("dim", code)}`];
   if (causes.length > 0) lines.push(`  likely  ${causes.join(" · ")}`);
   if (next !== "") lines.push(`  next    ${next}`);
+  const { trace } = error.detail;
+  if (isVerbose && typeof trace === "string") lines.push(`  trace   ${trace}`);
   return `${lines.join("\n")}\n`;
 }
 

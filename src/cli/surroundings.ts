@@ -21,8 +21,12 @@ export interface CliIo {
   readonly version: string;
   /** Aborts when the person interrupts. */
   readonly signal: AbortSignal;
-  /** A client of the broker at an endpoint; may resolve before the broker answered. */
-  connect(endpoint: string): Promise<Client>;
+  /**
+   * A client of the broker at an endpoint; may resolve before the broker answered.
+   * @param keyFile the file of `plant broker key --new`, for an endpoint of the network.
+   * @throws PlantError KEY_FILE_UNUSABLE.
+   */
+  connect(endpoint: string, keyFile?: string): Promise<Client>;
   /** Whether a file or socket exists. */
   exists(path: string): boolean;
   /** What a local socket does with a connection; it may stand still all the same when it is open. */
@@ -30,10 +34,11 @@ export interface CliIo {
   /** The whole of a text file. @throws the error of the file system. */
   readFile(path: string): string;
   /**
-   * The public key of the pair a file keeps: made where there is none (`ensure`), or new (`make`).
+   * The public key of the pair a file keeps: made where there is none; or, for a peer of the broker
+   * with this key, a new one.
    * @throws PlantError KEY_FILE_UNUSABLE, KEY_FILE_EXISTS.
    */
-  publicKey(path: string, how: "ensure" | "make"): Promise<string>;
+  publicKey(path: string, brokerKey?: string): Promise<string>;
   /** Names of the device profiles for a kind of line. */
   profileNames(kind: string): Promise<readonly string[]>;
   /** All of standard input. */
@@ -53,6 +58,8 @@ export interface GlobalFlags {
   readonly yes: boolean;
   readonly color: boolean;
   readonly endpoint?: string;
+  /** File with the keys for an endpoint of the network. */
+  readonly keyFile?: string;
   readonly timeoutMs: number;
   readonly watchMs?: number;
   readonly forMs?: number;

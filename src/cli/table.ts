@@ -18,6 +18,7 @@ export const globalOptions: readonly OptionSpec[] = [
   { flags: "--quiet", words: "print data only, no talk" },
   { flags: "--utc", words: "print times in UTC" },
   { flags: "--endpoint <address>", words: "address of the broker" },
+  { flags: "--key <file>", words: "keys for a tcp:// address; as PLANT_KEY_FILE" },
   { flags: "--timeout <duration>", words: "longest wait for one answer (5s)" },
   { flags: "--watch <interval>", words: "repeat, every 2s or =<interval>" },
   { flags: "--for <duration>", words: "end watching after this long" },

@@ -83,9 +83,10 @@ const io: CliIo = {
   exists: existsSync,
   knock,
   readFile: (path) => readFileSync(path, "utf8"),
-  async publicKey(path, how) {
+  async publicKey(path, brokerKey) {
     const { ensureKeyPair, writeNewKeyPair } = await import("../wire/wire.ts");
-    return (how === "make" ? writeNewKeyPair(path) : ensureKeyPair(path)).publicKey;
+    const isNew = brokerKey !== undefined;
+    return (isNew ? writeNewKeyPair(path, brokerKey) : ensureKeyPair(path)).publicKey;
   },
   async profileNames(kind) {
     const { profiles } = findPaths(process.env);
@@ -98,10 +99,12 @@ const io: CliIo = {
   },
   readStdin: () => text(process.stdin),
   askSecret,
-  async connect(endpoint) {
+  async connect(endpoint, keyFile) {
     const { startClient } = await import("../client/client.ts");
+    const { readPeerKeys } = await import("../wire/wire.ts");
+    const curve = keyFile === undefined ? {} : { curve: readPeerKeys(keyFile) };
     const log = openLog({ service: "plant", level: "error", write: () => {} });
-    return startClient({ clock, random, log }, { endpoint });
+    return startClient({ clock, random, log }, { endpoint, ...curve });
   },
 };
 

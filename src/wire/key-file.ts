@@ -16,13 +16,24 @@ import { makeFolder } from "../util/folder.ts";
 import { isCurveKey, newKeyPair, publicKeyOf } from "./curve-keys.ts";
 import type { KeyPair } from "./socket.ts";
 
+/** Keys as a file holds them. */
+interface StoredKeys extends KeyPair {
+  /** Public key of the broker the pair is for, where the file names it. */
+  readonly serverKey?: string | undefined;
+}
+
+/** Keys of a peer that connects. */
+export interface PeerKeys extends KeyPair {
+  readonly serverKey: string;
+}
+
 /** The largest file that can be a pair of keys. */
 const fileBytesMax = 4096;
 
 /**
  * The pair a file holds. @throws PlantError KEY_FILE_UNUSABLE: missing, broken, or open to others.
  */
-export function readKeyPair(path: string): KeyPair {
+export function readKeyPair(path: string): StoredKeys {
   let text: string;
   try {
     const { mode, size } = statSync(path);
@@ -38,9 +49,23 @@ export function readKeyPair(path: string): KeyPair {
   return pair;
 }
 
-/** @throws PlantError KEY_FILE_EXISTS; KEY_FILE_UNUSABLE where it cannot be written. */
-export function writeNewKeyPair(path: string): KeyPair {
-  const pair = newKeyPair();
+/**
+ * All a peer needs to connect: its own pair, and the public key of the broker.
+ * @throws PlantError KEY_FILE_UNUSABLE, also where it does not name the broker's key.
+ */
+export function readPeerKeys(path: string): PeerKeys {
+  const pair = readKeyPair(path);
+  const { serverKey } = pair;
+  if (serverKey !== undefined) return { ...pair, serverKey };
+  throw unusable(path, "it does not name the broker's key; add the line: broker KEY");
+}
+
+/**
+ * @param serverKey the public key of the broker the pair is for, kept beside it.
+ * @throws PlantError KEY_FILE_EXISTS; KEY_FILE_UNUSABLE where it cannot be written.
+ */
+export function writeNewKeyPair(path: string, serverKey?: string): StoredKeys {
+  const pair = { ...newKeyPair(), serverKey };
   if (!write(path, pair)) throw new PlantError("KEY_FILE_EXISTS", { path });
   return pair;
 }
@@ -63,7 +88,7 @@ function unusable(path: string, reason: string, cause?: unknown): PlantError {
   return new PlantError("KEY_FILE_UNUSABLE", { path, reason }, { cause });
 }
 
-function parse(text: string): KeyPair | undefined {
+function parse(text: string): StoredKeys | undefined {
   const words = new Map(
     text.split("\n").map((line) => {
       const at = line.indexOf(" ");
@@ -73,11 +98,14 @@ function parse(text: string): KeyPair | undefined {
   const publicKey = words.get("public") ?? "";
   const secretKey = words.get("secret") ?? "";
   if (!isCurveKey(publicKey) || !isCurveKey(secretKey)) return undefined;
-  return publicKeyOf(secretKey) === publicKey ? { publicKey, secretKey } : undefined;
+  if (publicKeyOf(secretKey) !== publicKey) return undefined;
+  const serverKey = words.get("broker");
+  if (serverKey === undefined) return { publicKey, secretKey };
+  return isCurveKey(serverKey) ? { publicKey, secretKey, serverKey } : undefined;
 }
 
 /** Writes beside its place, flushed, and gives it its name. @returns false where one has it. */
-function write(path: string, { publicKey, secretKey }: KeyPair): boolean {
+function write(path: string, { publicKey, secretKey, serverKey }: StoredKeys): boolean {
   const beside = `${path}.${process.pid}.new`;
   try {
     makeFolder(dirname(path), 0o700);
@@ -86,6 +114,7 @@ function write(path: string, { publicKey, secretKey }: KeyPair): boolean {
     try {
       writeSync(file, `# CURVE keys, Z85. The secret stays here.\n`);
       writeSync(file, `public ${publicKey}\nsecret ${secretKey}\n`);
+      if (serverKey !== undefined) writeSync(file, `broker ${serverKey}\n`);
       fsyncSync(file);
     } finally {
       closeSync(file);

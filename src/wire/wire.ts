@@ -7,7 +7,13 @@ import type { Transport } from "./socket.ts";
 import { connectZmtpDealer } from "./zmtp-dealer.ts";
 import { bindZmtpRouter } from "./zmtp-router.ts";
 
-export { ensureKeyPair, readKeyPair, writeNewKeyPair } from "./key-file.ts";
+export {
+  ensureKeyPair,
+  type PeerKeys,
+  readKeyPair,
+  readPeerKeys,
+  writeNewKeyPair,
+} from "./key-file.ts";
 export type {
   DealerOptions,
   DealerSocket,

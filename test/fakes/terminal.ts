@@ -56,8 +56,8 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
       version: "9.9.9",
       signal: stop.signal,
       timeZone: "UTC",
-      async connect(endpoint) {
-        endpoints.push(endpoint);
+      async connect(endpoint, keyFile) {
+        endpoints.push(keyFile === undefined ? endpoint : `${endpoint} by ${keyFile}`);
         if (client === undefined) throw new Error("no client in this test");
         return client;
       },
@@ -69,8 +69,9 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
         if (text === undefined) throw Object.assign(new Error(path), { code: "ENOENT" });
         return text;
       },
-      async publicKey(path, how) {
-        if (how === "make" && path in files) throw new PlantError("KEY_FILE_EXISTS", { path });
+      async publicKey(path, brokerKey) {
+        if (brokerKey !== undefined && path in files)
+          throw new PlantError("KEY_FILE_EXISTS", { path });
         return "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
       },
       profileNames: async () => ["eastron-sdm630", "em340"],

@@ -20,7 +20,7 @@ import { start as startEcho } from "../../drivers/echo/echo.ts";
 import { startClient } from "../../src/client/client.ts";
 import { hasCode } from "../../src/util/errors.ts";
 import { openLog } from "../../src/util/log.ts";
-import { readKeyPair, transportNamed, writeNewKeyPair } from "../../src/wire/wire.ts";
+import { readKeyPair, readPeerKeys, transportNamed, writeNewKeyPair } from "../../src/wire/wire.ts";
 import { until } from "../fakes/patience.ts";
 import { endAll, mainPath, start } from "../fakes/process.ts";
 import { deps, openPlayer, openStage } from "../fakes/wire-stage.ts";
@@ -36,6 +36,25 @@ after(() => {
   endAll();
   rmSync(folder, { recursive: true, force: true });
 });
+
+/** `plant` with the file of `plant broker key --new`, without it, and with one others may read. */
+async function plantOverTheAir(at: { data: string; endpoint: string; own: string }): Promise<void> {
+  const ping = async (words: readonly string[], env: Record<string, string> = {}) => {
+    const all = ["--endpoint", at.endpoint, ...words, "broker", "services", "--json"];
+    const plant = start(mainPath("plant"), all, { env: { PLANTD_DATA_DIR: at.data, ...env } });
+    return { exit: await plant.ended(), said: plant.said() };
+  };
+  const good = await ping(["--key", at.own]);
+  assert.equal(good.exit, 0, good.said);
+  assert.match(good.said, /org\.plantd\.module\.Echo/);
+  assert.equal((await ping([], { PLANT_KEY_FILE: at.own })).exit, 0);
+  const bare = await ping([]);
+  assert.notEqual(bare.exit, 0);
+  assert.match(bare.said, /BROKER_UNREACHABLE[\s\S]*--key FILE/);
+  const open = join(at.data, "open.key");
+  writeFileSync(open, readFileSync(at.own), { mode: 0o644 });
+  assert.match((await ping(["--key", open])).said, /KEY_FILE_UNUSABLE[\s\S]*chmod 600/);
+}
 
 test(
   "a client with a key that is let in calls through the network; no secret is said",
@@ -78,7 +97,8 @@ test(
         assert.rejects(call(curve), (error) => hasCode(error, "BROKER_UNREACHABLE"), name),
       ),
     );
-    assert.equal(await call({ curve: { ...readKeyPair(own), serverKey } }), "over the air");
+    assert.equal(await call({ curve: readPeerKeys(own) }), "over the air");
+    await plantOverTheAir({ data, endpoint, own });
     broker.signal("SIGTERM");
     assert.equal(await broker.ended(), 0, broker.said());
     assert.equal(statSync(file).mode & 0o777, 0o600);

@@ -138,7 +138,7 @@ test("a broker of the network that does not answer is better asked where it runs
   const words = ["values", "--endpoint", "tcp://far:1"];
   const { exit, err } = await plant(words, fakeParts(), { client: deaf("BROKER_UNREACHABLE") });
   assert.equal(exit, 7);
-  assert.match(err, /next {4}plant on the gateway itself/);
+  assert.match(err, /next {4}plant --key FILE/);
 });
 
 interface Row {
@@ -640,6 +640,22 @@ test("the broker is the one of the flag, else the local one, else that of the en
   assert.equal(await reach(["--endpoint", "tcp://near:1", "outbox"], false), "tcp://near:1");
   assert.match(await reach(["outbox"], false), /^ipc:.*\.sock$/);
   assert.equal(await reach(["outbox"], true), "tcp://far:9797");
+});
+
+test("a key file is for the network alone: by flag, else by the environment", async () => {
+  const reach = async (words: readonly string[], env: Record<string, string> = {}) => {
+    const client = fakeParts().bus.client();
+    const terminal = fakeTerminal({ clock: fakeClock(now), client, env });
+    await runCli([...words, "outbox"], terminal.io);
+    return terminal.endpoints.join();
+  };
+  const far = ["--endpoint", "tcp://near:1"];
+  assert.equal(await reach([...far, "--key", "a.key"]), "tcp://near:1 by a.key");
+  const env = { PLANT_KEY_FILE: "b.key" };
+  assert.equal(await reach(far, env), "tcp://near:1 by b.key");
+  assert.equal(await reach([...far, "--key", "a.key"], env), "tcp://near:1 by a.key");
+  assert.equal(await reach(far), "tcp://near:1");
+  assert.doesNotMatch(await reach([], env), /b\.key/);
 });
 
 test("words after -- are no flags", async () => {

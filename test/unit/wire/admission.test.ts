@@ -17,7 +17,12 @@ import { hasCode } from "../../../src/util/errors.ts";
 import { encodeZ85, isCurveKey, newKeyPair, publicKeyOf } from "../../../src/wire/curve-keys.ts";
 import { Pool } from "../../../src/wire/pool.ts";
 import { WaitingLine } from "../../../src/wire/waiting-line.ts";
-import { ensureKeyPair, readKeyPair, writeNewKeyPair } from "../../../src/wire/wire.ts";
+import {
+  ensureKeyPair,
+  readKeyPair,
+  readPeerKeys,
+  writeNewKeyPair,
+} from "../../../src/wire/wire.ts";
 import { answerKnock, type Room } from "../../../src/wire/zap.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "pk-"));
@@ -129,6 +134,19 @@ test("a key file is made once, for its owner alone, and read again", () => {
   assert.throws(() => writeNewKeyPair(path), failsWith("KEY_FILE_EXISTS"));
   assert.deepEqual(readKeyPair(path), made);
   assert.deepEqual(readdirSync(join(folder, "a", "b")), ["broker.key"]);
+});
+
+test("the key file of a peer keeps the broker's key too; one without it does not connect", () => {
+  const path = join(folder, "peer.key");
+  const serverKey = newKeyPair().publicKey;
+  const made = writeNewKeyPair(path, serverKey);
+  assert.deepEqual(readPeerKeys(path), made);
+  assert.equal(readPeerKeys(path).serverKey, serverKey);
+  const alone = join(folder, "alone.key");
+  writeNewKeyPair(alone);
+  assert.throws(() => readPeerKeys(alone), failsWith("KEY_FILE_UNUSABLE"));
+  writeFileSync(path, `${readFileSync(path, "utf8").trim()}x\n`);
+  assert.throws(() => readPeerKeys(path), failsWith("KEY_FILE_UNUSABLE"));
 });
 
 const spoilt: Readonly<Record<string, (text: string) => string>> = {
