@@ -28,7 +28,7 @@ import { credit, overflows } from "./streams.ts";
 
 type Asked = Extract<FromClient, { kind: "request" }>;
 
-/** Services a client is remembered to have asked, and operations of each. */
+/** Services a client is remembered to have asked. */
 const rightsMax = 64;
 /** Longest name of an operation that rights may depend on. */
 const operationBytesMax = 255;
@@ -99,7 +99,7 @@ function newRight(state: State, client: Client, name: string): Right {
     name,
     isInternal: internal,
     reach: internal ? "all" : admits.mayCall(client.peer.share.principal, name),
-    operations: new Map(),
+    operations: undefined,
     service: undefined,
     denied: undefined,
   };
@@ -108,13 +108,12 @@ function newRight(state: State, client: Client, name: string): Right {
 function mayCall(state: State, client: Client, right: Right, body: Frames): boolean {
   if (right.reach !== "some") return right.reach === "all";
   const operation = operationOf(body[0]);
-  let may = right.operations.get(operation);
-  if (may === undefined) {
-    may = state.about.admits.mayCallOperation(client.peer.share.principal, right.name, operation);
-    if (right.operations.size >= rightsMax) right.operations.clear();
-    right.operations.set(operation, may);
-  }
-  return may;
+  if (right.operations?.has(operation) === true) return true;
+  const { admits } = state.about;
+  if (!admits.mayCallOperation(client.peer.share.principal, right.name, operation)) return false;
+  right.operations ??= new Set(); // of those that may be called, which are few
+  right.operations.add(operation);
+  return true;
 }
 
 /** The first frame of a body as text, where it can be the name of an operation. */

@@ -150,10 +150,10 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
 
 /** Tells the log what the sockets refuse, once per peer, reason and minute. */
 function noteRefusals(log: Log, now: () => number): RouterOptions["onRefused"] {
-  const notes = { noted: new Map<string, number>(), nowMs: 0 };
+  const notes = { noted: new Map<string, Map<string, number>>(), nowMs: 0 };
   return (reason, { principal, endpoint }, peer) => {
     notes.nowMs = now();
-    if (isNoted(notes, `${reason} ${endpoint} ${peer ?? ""}`)) return;
+    if (isNoted(notes, principal, `${reason} ${endpoint} ${peer ?? ""}`)) return;
     log.warn("The sockets refused a peer", { reason, principal, endpoint });
   };
 }

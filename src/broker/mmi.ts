@@ -1,6 +1,6 @@
 // What the broker answers itself: the services mmi.*.
 // It must not know sockets, clocks, or who may ask. @see RFC 8
-import { type Frames, serviceBytesMax } from "../mdp/mdp.ts";
+import { type Frames, serviceBytesMax, sizeOf } from "../mdp/mdp.ts";
 import type {
   BrokerAnswer,
   BrokersAnswer,
@@ -13,8 +13,12 @@ import type { Service, State } from "./state.ts";
 
 /** Entries of one answer. */
 const listedMax = 1000;
-/** So often in such a time an answer is made anew; then the last one is told again. */
+/**
+ * So often in such a time an answer is made anew, unless so many bytes of it were made before; then
+ * the last one is told again.
+ */
 const madeMax = 8;
+const madeBytesMax = 65_536;
 const periodMs = 250;
 
 /** Whether the broker answers this name itself. */
@@ -49,12 +53,13 @@ export function answerInternal(state: State, service: string, body: Frames): Fra
 function told(state: State, name: string, make: () => Frames): Frames {
   let known = state.told.get(name);
   if (known === undefined || state.nowMs >= known.sinceMs + periodMs) {
-    known = { sinceMs: state.nowMs, made: 0, frames: [] };
+    known = { sinceMs: state.nowMs, made: 0, madeBytes: 0, frames: [] };
     state.told.set(name, known);
   }
-  if (known.made < madeMax) {
+  if (known.made < madeMax && known.madeBytes < madeBytesMax) {
     known.made += 1;
     known.frames = make();
+    known.madeBytes += sizeOf(known.frames);
   }
   return known.frames;
 }

@@ -12,7 +12,7 @@ const noRight: Right = {
   name: "",
   isInternal: false,
   reach: "none",
-  operations: new Map(),
+  operations: undefined,
   service: undefined,
   denied: undefined,
 };

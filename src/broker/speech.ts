@@ -14,9 +14,9 @@ import { type Detail, wireErrorOf } from "../util/errors.ts";
 import type { Refusal } from "./answers.ts";
 import type { Client, Peer, RefusalNote, Request, Service, State, Worker } from "./state.ts";
 
-/** One note per peer and reason in this time, and so many remembered. */
+/** One note of the same in this time, and so many of one principal. */
 const noteMs = 60_000;
-const notesMax = 1024;
+const notesMax = 64;
 
 /** Sends to a worker and notes that it heard from us. */
 export function tell(state: State, worker: Worker, message: ToWorker): void {
@@ -91,9 +91,9 @@ export function sendAway(
   }
 }
 
-/** An error as bytes. */
+/** An error as bytes, in memory of their own: some are kept for long. */
 export function errorOf(code: Code, detail: Detail): Uint8Array {
-  return Buffer.from(JSON.stringify(wireErrorOf(code, detail)));
+  return new Uint8Array(Buffer.from(JSON.stringify(wireErrorOf(code, detail))));
 }
 
 /** An error about a service; made once. */
@@ -128,7 +128,7 @@ export function countRefusal(
   about: RefusalNote,
 ): void {
   state.refused[about.reason] += 1;
-  if (isNoted(state, `${about.reason} ${peer.principal} ${about.service ?? ""}`)) return;
+  if (isNoted(state, peer.principal, `${about.reason} ${about.service ?? ""}`)) return;
   state.effects.push({ kind: "note", principal: peer.principal, about });
 }
 
@@ -139,18 +139,27 @@ export function countRefused(state: State, peer: Peer, reason: Refusal, service?
 }
 
 /**
- * Whether this was noted in the last minute, or too much else was; if not, it is from here on.
+ * Whether this was noted in the last minute, or too much else of the same principal was; if not,
+ * it is from here on.
  */
-export function isNoted(state: Pick<State, "noted" | "nowMs">, key: string): boolean {
-  const { noted, nowMs } = state;
-  const lastMs = noted.get(key);
-  if (lastMs !== undefined && nowMs - lastMs < noteMs) return true;
-  noted.delete(key);
-  if (noted.size >= notesMax) {
-    const [oldest] = noted;
-    if (oldest !== undefined && nowMs - oldest[1] < noteMs) return true;
-    noted.delete(oldest?.[0] ?? key);
+export function isNoted(
+  { noted, nowMs }: Pick<State, "noted" | "nowMs">,
+  principal: string,
+  about: string,
+): boolean {
+  let notes = noted.get(principal);
+  if (notes === undefined) {
+    notes = new Map();
+    noted.set(principal, notes);
   }
-  noted.set(key, nowMs);
+  const lastMs = notes.get(about);
+  if (lastMs !== undefined && nowMs - lastMs < noteMs) return true;
+  notes.delete(about);
+  if (notes.size >= notesMax) {
+    const [oldest] = notes;
+    if (oldest !== undefined && nowMs - oldest[1] < noteMs) return true;
+    notes.delete(oldest?.[0] ?? about);
+  }
+  notes.set(about, nowMs);
   return false;
 }

@@ -54,8 +54,8 @@ export interface Right {
   readonly name: string;
   readonly isInternal: boolean;
   readonly reach: "all" | "none" | "some";
-  /** Operations asked for, where the reach is `some`. */
-  readonly operations: Map<string, boolean>;
+  /** Operations that were asked for and may be, where the reach is `some`. */
+  operations: Set<string> | undefined;
   service: Service | undefined;
   /** What the client hears where it may not; made once. */
   denied: Uint8Array | undefined;
@@ -259,12 +259,15 @@ export interface State {
   fresh: Request | undefined;
   readonly counters: Mutable<CountersAnswer>;
   readonly refused: Record<Refusal, number>;
-  /** When a refusal was noted last, by peer and reason. */
-  readonly noted: Map<string, number>;
+  /** When a refusal was noted last, by principal and what it was about. */
+  readonly noted: Map<string, Map<string, number>>;
   /** Errors made once, by limit. */
   readonly errors: Map<string, Uint8Array>;
   /** What `mmi.*` was told last, and how often since when. */
-  readonly told: Map<string, { readonly sinceMs: number; made: number; frames: Frames }>;
+  readonly told: Map<
+    string,
+    { readonly sinceMs: number; made: number; madeBytes: number; frames: Frames }
+  >;
   clients: number;
   queued: number;
   dispatched: number;

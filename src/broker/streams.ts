@@ -17,8 +17,8 @@ import {
 const window = plant.creditAtStart;
 /** Parts beyond a client's credit that are passed on where a worker cannot be paused. */
 const excessMax = 4 * window;
-/** What a frame that is kept to be joined counts beside its bytes. */
-const frameBytes = 64;
+/** What a frame that is kept to be joined counts beside its bytes: it costs time to send, too. */
+const frameBytes = 1024;
 
 /** Passes a part on, if anybody wants it. */
 export function passPart(state: State, request: Request, body: Frames): void {

@@ -140,8 +140,11 @@ test("what is said after a ban is noted in the log once per peer and minute", ()
   assert.equal(state.refused.banned, 5);
 });
 
-test("notes in the log are limited in number, whoever refusals are about", () => {
-  const { raw, notes } = bench({ peersMax: 1 });
-  for (let peer = 0; peer < 3000; peer += 1) raw(`p${peer}`, []);
-  assert.equal(notes.length, 1024);
+test("notes in the log are limited in number for each principal, whatever they are about", () => {
+  const { ask, raw, notes } = bench({ servicesMax: 1 });
+  ask("p/a", 1);
+  for (let name = 0; name < 3000; name += 1) ask("p/a", 2, `name${name}`);
+  assert.equal(notes.length, 64);
+  raw("other/a", []);
+  assert.equal(notes.at(-1), "other:malformed");
 });

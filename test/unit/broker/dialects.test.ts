@@ -46,7 +46,7 @@ function answer(
 for (const asks of dialects) {
   for (const serves of dialects) {
     test(`a client of ${asks} and a worker of ${serves} talk to each other`, () => {
-      const broker = bench();
+      const broker = bench({ messageBytesMax: 2000 });
       assert.deepEqual(kinds(register(broker, serves)), ["w:heartbeat"]);
       const order = ask(broker, asks);
       assert.deepEqual(kinds(order), ["w:request"]);
@@ -146,7 +146,7 @@ test("a client that speaks as a worker, and a worker that asks, are out of place
 
 test("parts for RFC 7 are joined up to the size of a message, and not one byte beyond", () => {
   const parts = (size: number, last: number) => {
-    const broker = bench();
+    const broker = bench({ messageBytesMax: 2000 });
     broker.ready("w");
     const id = idOf(
       broker.raw(
@@ -160,13 +160,13 @@ test("parts for RFC 7 are joined up to the size of a message, and not one byte b
     ];
     return { broker, said };
   };
-  const frame = 64; // what a kept frame counts beside its bytes
-  const fits = parts(900 - frame, 100);
+  const frame = 1024; // what a kept frame counts beside its bytes
+  const fits = parts(1900 - frame, 100);
   assert.deepEqual(kinds(fits.said), ["c:final"]);
-  const tooLong = parts(900 - frame, 101);
+  const tooLong = parts(1900 - frame, 101);
   assert.deepEqual(kinds(tooLong.said), []);
   assert.equal(tooLong.broker.state.counters.streamsCut, 1);
-  const tooLarge = parts(1001 - frame, 1);
+  const tooLarge = parts(2001 - frame, 1);
   assert.deepEqual(kinds(tooLarge.said), ["w:cancel"]);
   for (const { broker } of [fits, tooLong, tooLarge]) assert.equal(broker.state.bytes, 0);
 });

@@ -168,6 +168,17 @@ test("an answer is made anew eight times in a quarter of a second, then told aga
   assert.equal(count(), 9);
 });
 
+test("a long answer is made anew less often", () => {
+  const { ready, gone, mmi, pass } = bench({ peersMax: 2000, servicesMax: 2000 });
+  for (let at = 0; at < 600; at += 1) ready(`w${at}`, `s${at}`);
+  const count = () => (JSON.parse(mmi("mmi.workers")) as WorkersAnswer).workers.length;
+  assert.equal(count(), 600);
+  gone("w0");
+  assert.equal(count(), 600);
+  pass(250);
+  assert.equal(count(), 599);
+});
+
 test("times fall into buckets no wider than a quarter of a doubling", () => {
   for (const ms of [0, 0.001, 0.0035, 0.07, 1, 3.3, 250, 60_000, 4_000_000]) {
     const latency = new Latency();

@@ -219,7 +219,7 @@ each("a worker's refusal is the service's answer for a client without errors", (
 each(
   "parts reach a client that knows them, and are joined for one that does not",
   (peer, dialect) => {
-    const table = bench();
+    const table = bench({ messageBytesMax: 4000 });
     table.ready("w");
     const id = idOf(asks(table, peer, "c", "1"));
     const parts = [table.reply("w", id, "partial", "a"), table.reply("w", id, "partial", "b")];
