@@ -1,6 +1,6 @@
 // One ROUTER made of two, each with a part of the listeners; peers of the second have a mark before
 // their names. It must not know which libraries they are.
-import { Pool } from "./pool.ts";
+import { newPlaces, Pool } from "./pool.ts";
 import type {
   Listener,
   Peer,
@@ -26,7 +26,8 @@ export async function bindMixedRouter(
   given: RouterOptions,
   bindOf: (listener: Listener) => Bind,
 ): Promise<RouterSocket> {
-  const options = { ...given, pool: new Pool(given.sendBytesTotalMax) };
+  const places = newPlaces(given);
+  const options = { ...given, pool: new Pool(given.sendBytesTotalMax), places };
   const ways = [...new Set(options.listeners.map(bindOf))];
   const [first, second] = ways;
   if (first === undefined || second === undefined || ways.length > 2) {

@@ -2,7 +2,7 @@
 // It must not know what travels, nor name the library beneath.
 import type { Clock } from "../util/clock.ts";
 import type { Random } from "../util/random.ts";
-import type { Pool } from "./pool.ts";
+import type { Places, Pool } from "./pool.ts";
 
 /**
  * Frames of one message, in order. A frame is never changed after it was sent or received. A frame
@@ -99,6 +99,7 @@ export interface RouterOptions extends WireLimits {
   readonly receiveBytesTotalMax?: number | undefined;
   /** Shared with another socket, where one router is made of two. */
   readonly pool?: Pool | undefined;
+  readonly places?: Places | undefined;
   /** Connections at one time, all listeners together; more are closed at once. */
   readonly connectionsMax: number;
   /** The router's own keys; needed where a listener has keys. */

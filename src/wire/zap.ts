@@ -36,12 +36,18 @@ const answers: Readonly<Record<Verdict, readonly [string, string]>> = {
  * A listener with keys lets in CURVE with one of them and nothing else; one without lets in NULL.
  * @see RFC 27 (ZAP)
  */
-export function answerKnock(frames: Frames, listeners: readonly Listener[], room: Room): Knock {
+export function answerKnock(
+  frames: Frames,
+  listeners: readonly Listener[],
+  roomOf: (listener: Listener) => Room,
+): Knock {
   const [address, empty, said, id, domain, , , mechanism, credential] = frames;
   const number = Number(textOf(domain) || Number.NaN);
   const listener = listeners[number];
   const isOurs = textOf(said) === version && listener !== undefined;
-  const verdict = isOurs ? judge(listener, textOf(mechanism), credential, room) : "not understood";
+  const verdict = isOurs
+    ? judge(listener, textOf(mechanism), credential, roomOf)
+    : "not understood";
   const [status, words] = answers[verdict];
   const none = new Uint8Array();
   const reply = [address ?? none, empty ?? none, Buffer.from(version), id ?? none];
@@ -50,15 +56,17 @@ export function answerKnock(frames: Frames, listeners: readonly Listener[], room
 }
 
 function judge(
-  { keys }: Listener,
+  listener: Listener,
   mechanism: string,
   credential: Uint8Array | undefined,
-  room: Room,
+  roomOf: (listener: Listener) => Room,
 ): Verdict {
+  const { keys } = listener;
   if (keys !== undefined && keys.length > 0) {
     if (mechanism !== "CURVE" || credential?.length !== 32) return "wrong key";
     if (!keys.includes(encodeZ85(credential))) return "wrong key";
   } else if (mechanism !== "NULL") return "wrong key";
+  const room = roomOf(listener);
   if (room === "some") return "let in";
   return room === "none" ? "no room" : "crowded";
 }

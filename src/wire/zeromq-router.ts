@@ -6,7 +6,7 @@ import { descriptorsLeft } from "./descriptors.ts";
 import { openToGroup, prepareEndpoint, untilFree, unusable } from "./endpoint.ts";
 import { Context, lingerMs, openDoor, receiveAll, WatchedRouter } from "./libzmq.ts";
 import { bytesOf, refusalOf } from "./message-size.ts";
-import { type Holder, Pool } from "./pool.ts";
+import { type Holder, newPlaces, type Places, Pool } from "./pool.ts";
 import type {
   Frames,
   Listener,
@@ -55,8 +55,9 @@ interface Port {
   readonly socket: WatchedRouter;
   readonly links: Map<string, Link>;
   isListening: boolean;
-  /** Connections, standing or shaking hands. */
+  /** Connections, standing or shaking hands; and as many as were counted last. */
   open: number;
+  counted: number;
   /** Ends of connections for which libzmq named no cause, and no peer was told gone. */
   quietEnds: number;
   isSettling: boolean;
@@ -101,6 +102,7 @@ class ZeromqRouter implements RouterSocket {
   readonly #deps: WireDeps;
   readonly #options: RouterOptions;
   readonly #pool: Pool;
+  readonly #places: Places;
   readonly #context = new Context({ blocky: false });
   /** Nobody but libzmq can say this: it is drawn anew for each router and never sent. */
   readonly #farewell: Buffer;
@@ -121,6 +123,7 @@ class ZeromqRouter implements RouterSocket {
     this.#deps = deps;
     this.#options = options;
     this.#farewell = Buffer.from(deps.random.bytes(farewellBytes));
+    this.#places = options.places ?? newPlaces(options);
     this.#pool = options.pool ?? new Pool(options.sendBytesTotalMax);
     this.#pool.join(() => this.#largest());
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
@@ -225,7 +228,14 @@ class ZeromqRouter implements RouterSocket {
       throw unusable(endpoint, (error as NodeJS.ErrnoException).code ?? String(error), error);
     }
     const listener = { ...wanted, endpoint: socket.lastEndpoint ?? endpoint };
-    const port: Port = { listener, socket, links: new Map(), isListening: true, ...noEnds };
+    const port: Port = {
+      listener,
+      socket,
+      links: new Map(),
+      isListening: true,
+      counted: 0,
+      ...noEnds,
+    };
     this.#ports.push(port);
     this.#watchEvents(port);
   }
@@ -284,8 +294,11 @@ class ZeromqRouter implements RouterSocket {
   /** libzmq tells of connections only by such events: those that shake hands count as well. */
   #recount(): void {
     let open = 0;
-    for (const port of this.#ports) open += port.open;
-    this.#pool.connections += open - this.counters.connections;
+    for (const port of this.#ports) {
+      open += port.open;
+      this.#places.note(port.listener.principal, port.open - port.counted);
+      port.counted = port.open;
+    }
     this.counters.connections = open;
     if (open >= this.#openMax) this.#shed();
   }
@@ -298,7 +311,7 @@ class ZeromqRouter implements RouterSocket {
   /** Says who may come in. The one that knocks is among the connections counted already. */
   #answer(frames: Frames): void {
     const listeners = this.#options.listeners;
-    const { listener, verdict, reply } = answerKnock(frames, listeners, this.#room());
+    const { listener, verdict, reply } = answerKnock(frames, listeners, (one) => this.#room(one));
     this.#door?.send(reply as Buffer[]).catch((error: unknown) => this.#end(asError(error)));
     const port = this.#ports[listener];
     if (verdict !== "let in" && port !== undefined) {
@@ -306,11 +319,10 @@ class ZeromqRouter implements RouterSocket {
     }
   }
 
-  #room(): Room {
-    const { connectionsMax } = this.#options;
-    const { connections } = this.#pool;
-    if (connections <= connectionsMax && !this.#closing.signal.aborted) return "some";
-    return connections <= connectionsMax + waitingMax ? "none" : "crowded";
+  #room({ principal }: Listener): Room {
+    const places = this.#places;
+    if (places.hasRoom(principal, 0) && !this.#closing.signal.aborted) return "some";
+    return places.hasRoom(principal, -waitingMax) ? "none" : "crowded";
   }
 
   /**

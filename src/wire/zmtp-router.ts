@@ -5,7 +5,7 @@ import type { Clock } from "../util/clock.ts";
 import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
 import { asError, within } from "../util/running.ts";
 import { openToGroup, prepareEndpoint, unusable } from "./endpoint.ts";
-import { type Holder, Pool } from "./pool.ts";
+import { type Holder, largestOf, newPlaces, type Places, Pool } from "./pool.ts";
 import type {
   Frames,
   Listener,
@@ -52,6 +52,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   readonly tally = newTally();
   readonly turns: Turns;
   readonly pool: Pool;
+  readonly #places: Places;
   readonly gate: Gate;
   readonly listeners: Listener[] = [];
   readonly ended: Promise<Error | undefined>;
@@ -78,6 +79,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;
+    this.#places = options.places ?? newPlaces(options);
     this.pool = options.pool ?? new Pool(options.sendBytesTotalMax);
     this.pool.join(() => this.#largest());
     const receiveMax = options.receiveBytesTotalMax ?? receiveBytesTotalMaxDefault;
@@ -123,7 +125,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   #meet(socket: Socket, listener: Listener): void {
     if (this.#isClosing) {
       socket.destroy();
-    } else if (this.pool.connections >= this.limits.connectionsMax) {
+    } else if (!this.#places.hasRoom(listener.principal)) {
       socket.destroy();
       this.#refuse("connections", listener);
     } else if (this.#early !== undefined) {
@@ -132,7 +134,7 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
       const outbox = new Outbox(this.pool);
       const given = { listener, outbox, readers: this.#readersOf(listener) };
       this.#connections.add(new Connection(this, socket, given));
-      this.pool.connections += 1;
+      this.#places.note(listener.principal, 1);
       socket.resume();
     }
   }
@@ -227,19 +229,11 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   onHeld(_: Connection, change: number): void {
     this.#held += change;
     if (change <= 0 || this.#held <= this.#heldMax) return;
-    let largest: Connection | undefined;
-    for (const one of this.#connections) {
-      if (!one.isOver && one.held > (largest?.held ?? 0)) largest = one;
-    }
-    largest?.refuse("memory");
+    largestOf(this.#connections, (one) => (one.isOver ? 0 : one.held))?.refuse("memory");
   }
 
   #largest(): Holder | undefined {
-    let largest: Connection | undefined;
-    for (const one of this.#connections) {
-      if (one.bytes > (largest?.bytes ?? 0)) largest = one;
-    }
-    return largest;
+    return largestOf(this.#connections, (one) => one.bytes);
   }
 
   onOver({ peer, listener }: Connection, refusal: WireRefusal | undefined): void {
@@ -252,7 +246,9 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   onClosed(connection: Connection): void {
     if (connection.peer !== undefined) this.#forget(connection.peer);
     this.#timed.delete(connection);
-    if (this.#connections.delete(connection)) this.pool.connections -= 1;
+    if (this.#connections.delete(connection)) {
+      this.#places.note(connection.listener?.principal ?? "", -1);
+    }
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 

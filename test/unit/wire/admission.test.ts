@@ -74,7 +74,7 @@ function knock(domain: string, mechanism: string, credential?: Buffer, room: Roo
     ...texts.map((t) => Buffer.from(t)),
   ];
   if (credential !== undefined) frames.push(credential);
-  const { reply, ...rest } = answerKnock(frames, listeners, room);
+  const { reply, ...rest } = answerKnock(frames, listeners, () => room);
   assert.deepEqual(reply[0], frames[0]);
   assert.equal(String(reply[2]), "1.0");
   assert.equal(String(reply[3]), "7");
@@ -121,7 +121,7 @@ test("who comes in a crowd is sent away at once", () => {
 test("a question nobody can mean is answered with 500", () => {
   assert.equal(knock("2", "NULL").status, "500");
   assert.equal(knock("", "NULL").status, "500");
-  assert.equal(answerKnock([], listeners, "some").verdict, "not understood");
+  assert.equal(answerKnock([], listeners, () => "some").verdict, "not understood");
 });
 
 test("a key file is made once, for its owner alone, and read again", () => {
