@@ -9,6 +9,7 @@ import type { Code } from "../../src/util/catalogue.ts";
 import { hasCode } from "../../src/util/errors.ts";
 import { openLog } from "../../src/util/log.ts";
 import { seededRandom } from "../../src/util/random.ts";
+import type { RouterOptions, RouterSocket, Transport, WireDeps } from "../../src/wire/wire.ts";
 import {
   type Operation,
   type RawOperation,
@@ -92,17 +93,12 @@ export function failsWith(...codes: Code[]) {
   return (error: unknown) => hasCode(error, ...codes);
 }
 
-/** A broker's side without a broker: what clients and workers say, and a word to the last of them. */
-export async function rawRouter() {
-  const clock = fakeClock();
-  const wire = fakeWire();
-  const lines: string[] = [];
-  const log = openLog({ service: "test", level: "warn", write: (line) => lines.push(line) });
-  const deps = { clock, log, random: seededRandom(5), transport: wire };
-  const requests: plant.FromClient[] = [];
-  const answers: ReturnType<typeof plant.decodeFromWorker>[] = [];
-  let last = "";
-  const router = await wire.bindRouter(deps, {
+/** A router of a wire in memory that is told of messages alone, and has room for all of them. */
+export function bindListener(
+  deps: WireDeps & { readonly transport: Transport },
+  onMessage: RouterOptions["onMessage"],
+): Promise<RouterSocket> {
+  return deps.transport.bindRouter(deps, {
     listeners: [{ principal: "admin", endpoint }],
     messageBytesMax: 1_000_000,
     framesMax: 2000,
@@ -113,17 +109,30 @@ export async function rawRouter() {
     onDrained() {},
     onRefused() {},
     onGone() {},
-    onMessage(peer, frames) {
-      last = peer;
-      const isClient = Buffer.from(frames[0] ?? []).toString() === plant.clientHeader;
-      if (isClient) {
-        requests.push(plant.decodeFromClient(frames));
-        return;
-      }
-      const said = plant.decodeFromWorker(frames);
-      answers.push(said);
-      if (said.kind === "leave") router.send(peer, plant.encodeToWorker({ kind: "disconnect" }));
-    },
+    onMessage,
+  });
+}
+
+/** A broker's side without a broker: what clients and workers say, and a word to the last of them. */
+export async function rawRouter() {
+  const clock = fakeClock();
+  const wire = fakeWire();
+  const lines: string[] = [];
+  const log = openLog({ service: "test", level: "warn", write: (line) => lines.push(line) });
+  const deps = { clock, log, random: seededRandom(5), transport: wire };
+  const requests: plant.FromClient[] = [];
+  const answers: ReturnType<typeof plant.decodeFromWorker>[] = [];
+  let last = "";
+  const router = await bindListener(deps, (peer, frames) => {
+    last = peer;
+    const isClient = Buffer.from(frames[0] ?? []).toString() === plant.clientHeader;
+    if (isClient) {
+      requests.push(plant.decodeFromClient(frames));
+      return;
+    }
+    const said = plant.decodeFromWorker(frames);
+    answers.push(said);
+    if (said.kind === "leave") router.send(peer, plant.encodeToWorker({ kind: "disconnect" }));
   });
   return {
     clock,

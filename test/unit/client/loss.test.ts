@@ -10,7 +10,14 @@ import { openLog } from "../../../src/util/log.ts";
 import { seededRandom } from "../../../src/util/random.ts";
 import { startWorker } from "../../../src/worker/worker.ts";
 import { fakeClock } from "../../fakes/clock.ts";
-import { bus, endpoint, failsWith, forever, rawRouter } from "../../fakes/memory-bus.ts";
+import {
+  bindListener,
+  bus,
+  endpoint,
+  failsWith,
+  forever,
+  rawRouter,
+} from "../../fakes/memory-bus.ts";
 import { fakeWire } from "../../fakes/wire.ts";
 
 test("without a broker a request waits, and fails as unreachable at its deadline", async () => {
@@ -193,37 +200,25 @@ test("rubbish from a broker ends neither client nor worker", async () => {
   const deps = { clock, log, random: seededRandom(5), transport: wire };
   const head = { id: 1, remainingMs: 5000, trace: Buffer.alloc(16), flags: 0 };
   const replies: Frames[] = [];
-  await using router = await wire.bindRouter(deps, {
-    listeners: [{ principal: "admin", endpoint }],
-    messageBytesMax: 1000,
-    framesMax: 10,
-    sendQueueMax: 10,
-    sendBytesMax: 10_000,
-    connectionsMax: 10,
-    onSlow() {},
-    onDrained() {},
-    onRefused() {},
-    onGone: () => {},
-    onMessage: (peer, frames) => {
-      for (const bad of [[], [Buffer.from("no")], [Buffer.from("PLNC01"), Buffer.of(9)]]) {
-        router.send(peer, bad);
-      }
-      const isClient = String(frames[0]) === plant.clientHeader;
-      if (frames[1]?.[0] !== 1) replies.push(frames);
-      else if (isClient) {
-        const error = Buffer.from("not JSON");
-        const strange = { ...head, id: 77 };
-        router.send(
-          peer,
-          plant.encodeToClient({ kind: "final", service: "s", head: strange, body: [error] }),
-        );
-        router.send(peer, plant.encodeToClient({ kind: "error", service: "s", head, error }));
-      } else {
-        const body = [Buffer.from("hi")];
-        router.send(peer, plant.encodeToWorker({ kind: "cancel", service: "s", head }));
-        router.send(peer, plant.encodeToWorker({ kind: "request", service: "s", head, body }));
-      }
-    },
+  await using router = await bindListener(deps, (peer, frames) => {
+    for (const bad of [[], [Buffer.from("no")], [Buffer.from("PLNC01"), Buffer.of(9)]]) {
+      router.send(peer, bad);
+    }
+    const isClient = String(frames[0]) === plant.clientHeader;
+    if (frames[1]?.[0] !== 1) replies.push(frames);
+    else if (isClient) {
+      const error = Buffer.from("not JSON");
+      const strange = { ...head, id: 77 };
+      router.send(
+        peer,
+        plant.encodeToClient({ kind: "final", service: "s", head: strange, body: [error] }),
+      );
+      router.send(peer, plant.encodeToClient({ kind: "error", service: "s", head, error }));
+    } else {
+      const body = [Buffer.from("hi")];
+      router.send(peer, plant.encodeToWorker({ kind: "cancel", service: "s", head }));
+      router.send(peer, plant.encodeToWorker({ kind: "request", service: "s", head, body }));
+    }
   });
   await using client = await startClient(deps, { endpoint });
   const worker = await startWorker(deps, { endpoint, service: "s" }, { hi: () => "there" });

@@ -9,7 +9,7 @@ import { openLog } from "../../../src/util/log.ts";
 import { seededRandom } from "../../../src/util/random.ts";
 import { startWorker } from "../../../src/worker/worker.ts";
 import { fakeClock } from "../../fakes/clock.ts";
-import { bus, endpoint, failsWith, forever } from "../../fakes/memory-bus.ts";
+import { bindListener, bus, endpoint, failsWith, forever } from "../../fakes/memory-bus.ts";
 import { fakeWire } from "../../fakes/wire.ts";
 
 test("an operation's PlantError is the reply; anything else is INTERNAL", async () => {
@@ -65,27 +65,15 @@ test("a broker that sends more than a worker takes at once hears so", async () =
   const log = openLog({ service: "test", level: "error", write: () => {} });
   const errors: string[] = [];
   const deps = { clock, log, random: seededRandom(5), transport: wire };
-  await using router = await wire.bindRouter(deps, {
-    listeners: [{ principal: "admin", endpoint }],
-    messageBytesMax: 1000,
-    framesMax: 10,
-    sendQueueMax: 10,
-    sendBytesMax: 10_000,
-    connectionsMax: 10,
-    onSlow() {},
-    onDrained() {},
-    onRefused() {},
-    onGone: () => {},
-    onMessage: (peer, frames) => {
-      const said = plant.decodeFromWorker(frames);
-      if (said.kind === "error") errors.push(String(said.error));
-      if (said.kind !== "ready") return;
-      for (const id of [1, 2]) {
-        const head = { id, remainingMs: 5000, trace: Buffer.alloc(16), flags: 0 };
-        const body = [Buffer.from("forever")];
-        router.send(peer, plant.encodeToWorker({ kind: "request", service: "s", head, body }));
-      }
-    },
+  await using router = await bindListener(deps, (peer, frames) => {
+    const said = plant.decodeFromWorker(frames);
+    if (said.kind === "error") errors.push(String(said.error));
+    if (said.kind !== "ready") return;
+    for (const id of [1, 2]) {
+      const head = { id, remainingMs: 5000, trace: Buffer.alloc(16), flags: 0 };
+      const body = [Buffer.from("forever")];
+      router.send(peer, plant.encodeToWorker({ kind: "request", service: "s", head, body }));
+    }
   });
   const worker = await startWorker(deps, { endpoint, service: "s" }, { forever });
   await clock.advance(10);
