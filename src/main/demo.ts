@@ -238,7 +238,8 @@ function tell(stage: Stage, places: Places): void {
 Try
   PLANTD_DATA_DIR=${data} npx plant status
   PLANTD_DATA_DIR=${data} npx plant values
-  PLANTD_DATA_DIR=${data} npx plant set pump-1/setpoint 5.5`);
+  PLANTD_DATA_DIR=${data} npx plant set pump-1/setpoint 5.5
+  PLANTD_DATA_DIR=${data} npx plant broker services`);
   say(keyHelp);
 }
 
