@@ -7,7 +7,7 @@ import { longHeadBytes, writeHead } from "./zmtp-codec.ts";
 /** The first slab of a peer in a turn is small, further ones are large. */
 const slabBytes = { small: 4096, large: 65_536 } as const;
 /** Slabs kept for the next who needs one. */
-const spareMax = { small: 256, large: 64 } as const;
+const spareMax = { small: 1024, large: 64 } as const;
 /** Frames from this size on are not copied. */
 export const byReferenceMin = 8192;
 /** Frames up to this size are copied by a loop, which costs less than a call. */
