@@ -77,14 +77,17 @@ function decode(frames: Frames) {
 export function bench(over: Partial<BrokerSettings> = {}, about: Partial<About> = {}) {
   const state = newBroker({ ...smallSettings, ...over }, about);
   const notes: string[] = [];
+  const traces: string[] = [];
   let nowMs = 0;
   const run = (input: Input): Said[] => {
     const said: Said[] = [];
     const { items, size } = step(state, input);
     for (const effect of items.slice(0, size)) {
       if (effect.kind === "send") said.push({ ...decode(effect.frames), to: effect.peer } as Said);
-      else if (effect.kind === "note") notes.push(`${effect.principal}:${effect.about.reason}`);
-      else said.push({ kind: effect.kind, to: effect.peer });
+      else if (effect.kind === "note") {
+        notes.push(`${effect.principal}:${effect.about.reason}`);
+        traces.push(Buffer.from(effect.about.trace ?? []).toString("hex"));
+      } else said.push({ kind: effect.kind, to: effect.peer });
     }
     return said;
   };
@@ -112,6 +115,8 @@ export function bench(over: Partial<BrokerSettings> = {}, about: Partial<About> 
   return {
     state,
     notes,
+    /** Traces of the requests that `notes` are about, empty where there is none. */
+    traces,
     raw,
     workerSays,
     headOf,

@@ -1,7 +1,7 @@
 // Who may serve and call what, asked as seldom as can be. It must not know sockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bench, codeOf, errorOf, kinds } from "../../fakes/broker.ts";
+import { bench, codeOf, errorOf, foreigners, kinds } from "../../fakes/broker.ts";
 import { rfc18 } from "../../fakes/foreign-peers.ts";
 
 const text = (value: string) => Buffer.from(value);
@@ -96,4 +96,31 @@ test("of operations only those that may be called are remembered", () => {
   assert.deepEqual([right()?.reach, right()?.operations], ["some", undefined]);
   send("user/c", 200, [text("get")], "store");
   assert.deepEqual([...(right()?.operations ?? [])], ["get"]);
+});
+
+test("a refusal is noted with the trace of its request, where the dialect has traces", () => {
+  const admits = { mayServe: () => false, mayCall: () => "none", mayCallOperation: () => false };
+  const { ready, ask, raw, traces } = bench({}, { admits } as never);
+  ask("guest/c", 1);
+  ready("guest/w", "elsewhere");
+  const body = [Buffer.from("x")];
+  for (const [, peer] of foreigners.slice(0, 1)) {
+    raw("other/c", peer.encodeFromClient({ kind: "request", service: "echo", body }));
+  }
+  assert.deepEqual(traces, ["07".repeat(16), "", ""]);
+});
+
+test("peers that come back under other names are noted no more often", () => {
+  const admits = { mayServe: () => false, mayCall: () => "none", mayCallOperation: () => false };
+  const { ready, gone, notes, pass, state } = bench({}, { admits } as never);
+  for (let at = 0; at < 20; at += 1) {
+    ready(`guest/w${at}`);
+    gone(`guest/w${at}`);
+  }
+  ready("else/w");
+  assert.deepEqual(notes, ["guest:denied", "else:denied"]);
+  assert.equal(state.refused.denied, 21);
+  pass(60_000);
+  ready("guest/again");
+  assert.equal(notes.length, 3);
 });

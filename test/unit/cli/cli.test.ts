@@ -658,6 +658,19 @@ test("a key file is for the network alone: by flag, else by the environment", as
   assert.doesNotMatch(await reach([], env), /b\.key/);
 });
 
+test("with -v an error in words tells its trace, and always as JSON", async () => {
+  const trace = "ab".repeat(16);
+  const denied = () => Promise.reject(new PlantError("DENIED", { principal: "driver", trace }));
+  const client = { ...fakeParts().bus.client(), call: denied };
+  const said = async (...words: string[]) => {
+    const { err, out } = await plant(["values", ...words], fakeParts(), { client });
+    return err + out;
+  };
+  assert.match(await said("-v"), new RegExp(`\\n  trace   ${trace}\\n`));
+  assert.doesNotMatch(await said(), /ab{2}|abab/);
+  assert.match(await said("--json"), new RegExp(`"trace": "${trace}"`));
+});
+
 test("words after -- are no flags", async () => {
   const { out, err } = await plant(["set", "--", "nobody/x", "--json"]);
   assert.equal(out, "");
