@@ -18,7 +18,7 @@ export interface Output {
   talk(text: string): void;
   /** An error, to standard output with `--json`. */
   error(error: PlantError): void;
-  /** Clears the screen before a repetition, where there is one. */
+  /** Clears the screen, where there is one, once there is something else to show. */
   renew(): void;
   paint(colour: Colour, text: string): string;
   /** A moment in milliseconds since 1970 UTC as the person's time. */
@@ -35,7 +35,15 @@ export function createOutput(io: CliIo, flags: PrintFlags): Output {
   const { stdout, stderr, env } = io;
   const isPlain = !flags.color || (env.NO_COLOR ?? "") !== "" || env.TERM === "dumb";
   const paints = (isTerminal: boolean) => !isPlain && isTerminal;
-  const data = (text: string) => stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  let isOld = false;
+  const clear = () => {
+    if (isOld) stdout.write("\u001b[H\u001b[2J\u001b[3J");
+    isOld = false;
+  };
+  const data = (text: string) => {
+    clear();
+    stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+  };
   const print = (text: string) => data(harmless(text, paints(stdout.isTerminal)));
   const paintFor = (isTerminal: boolean) => (colour: Colour, text: string) =>
     paints(isTerminal) ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text;
@@ -57,12 +65,13 @@ export function createOutput(io: CliIo, flags: PrintFlags): Output {
     error(error) {
       if (flags.json) data(JSON.stringify(errorDocument(error), null, flags.isRepeated ? 0 : 2));
       else {
+        clear();
         const words = errorInWords(error, paintFor(stderr.isTerminal), flags.verbose === true);
         stderr.write(harmless(words, paints(stderr.isTerminal)));
       }
     },
     renew() {
-      if (!flags.json && stdout.isTerminal) stdout.write("\u001b[H\u001b[2J\u001b[3J");
+      isOld = !flags.json && stdout.isTerminal;
     },
     time(wallMs, style = "full") {
       const date = { year: "numeric", month: "2-digit", day: "2-digit" } as const;

@@ -318,6 +318,30 @@ for (const words of streams) {
   });
 }
 
+test("a screen that is watched stands until there is something else to show", async () => {
+  const { bus, clock } = world();
+  const client = bus.client();
+  const held = Promise.withResolvers<never>();
+  let asked = 0;
+  const late = {
+    ...client,
+    request: (...about: Parameters<typeof client.request>) => {
+      asked += 1;
+      return asked < 3 ? client.request(...about) : held.promise;
+    },
+  };
+  const terminal = fakeTerminal({ clock, client: late, isTerminal: true });
+  const run = runCli(["broker", "services", "--watch=1s"], terminal.io);
+  await clock.advance(3000);
+  assert.ok(asked >= 3);
+  const [, shown = ""] = terminal.printed.out.split("\u001b[3J");
+  assert.match(shown, /org\.plantd\.State/);
+  assert.equal(terminal.printed.out.split("\u001b[3J").length, 2, "it was cleared once");
+  terminal.interrupt();
+  held.reject(new PlantError("CANCELLED"));
+  assert.equal(await run, 130);
+});
+
 test("a watch that is interrupted ends with a document of one line", async () => {
   const { bus, clock } = world();
   const terminal = fakeTerminal({ clock, client: bus.client() });
