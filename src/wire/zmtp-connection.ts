@@ -13,6 +13,7 @@ import {
   reasonOf,
   wireBytes,
 } from "./zmtp-codec.ts";
+import type { Gate } from "./zmtp-gate.ts";
 import { Greeting } from "./zmtp-greeting.ts";
 import type { ConnectionHost } from "./zmtp-host.ts";
 import { Liveness } from "./zmtp-liveness.ts";
@@ -26,8 +27,9 @@ interface Given {
   readonly listener: Listener | undefined;
   /** With what waits for the peer already. */
   readonly outbox: Outbox;
-  /** The group it shares its turns with. */
+  /** The group it shares its turns with, and what that group may leave unread. */
   readonly readers: Readers;
+  readonly gate: Gate;
 }
 
 type Phase = "greeting" | "handshake" | "open" | "ending" | "closed";
@@ -47,6 +49,7 @@ export class Connection implements FrameSink, Turning {
   #socket: Socket;
   readonly #outbox: Outbox;
   readonly #readers: Readers;
+  readonly #gate: Gate;
   #phase: Phase = "greeting";
   /** Nothing is read any more. */
   isOver = false;
@@ -84,6 +87,7 @@ export class Connection implements FrameSink, Turning {
     this.#socket = socket;
     this.#outbox = given.outbox;
     this.#readers = given.readers;
+    this.#gate = given.gate;
     this.listener = given.listener;
     this.reader = new FrameReader(host.limits, this);
     this.#dueMs = host.clock.monotonicMs() + (host.limits.handshakeMs ?? handshakeMsDefault);
@@ -241,7 +245,7 @@ export class Connection implements FrameSink, Turning {
     if (this.reader.left > 0) this.#addBacklog();
     else if (this.#hasEnded) this.#leave();
     else if (!this.#isHeld) {
-      this.#isHeld = this.#host.gate.mustWait(this);
+      this.#isHeld = this.#gate.mustWait(this);
       if (!this.#isHeld) startReading(this.#socket);
     }
   }
@@ -314,7 +318,7 @@ export class Connection implements FrameSink, Turning {
     if (unread !== this.#unread) {
       const change = unread - this.#unread;
       this.#unread = unread;
-      this.#host.gate.note(change);
+      this.#gate.note(change);
     }
   }
 
@@ -500,7 +504,7 @@ export class Connection implements FrameSink, Turning {
     this.#phase = "closed";
     this.#dropUnsent();
     if (this.held > 0) this.#host.onHeld(this, -this.held);
-    if (this.#unread > 0) this.#host.gate.note(-this.#unread);
+    if (this.#unread > 0) this.#gate.note(-this.#unread);
     this.held = 0;
     this.#unread = 0;
     this.#host.onClosed(this);

@@ -87,7 +87,7 @@ class ZmtpDealer implements DealerSocket, ConnectionHost<Connection> {
       socket.off("close", fail);
       this.#socket = undefined;
       const readers = this.turns.newGroup(); // the only one: a dealer connects once
-      const given = { listener: undefined, outbox: this.#outbox, readers };
+      const given = { listener: undefined, outbox: this.#outbox, readers, gate: this.gate };
       this.#connection = new Connection(this, socket, given);
     });
   }

@@ -5,7 +5,6 @@ import type { Pool } from "./pool.ts";
 import type { Frames, WireLimits, WireRefusal } from "./socket.ts";
 import type { Tally } from "./tally.ts";
 import type { SocketType } from "./zmtp-codec.ts";
-import type { Gate } from "./zmtp-gate.ts";
 import type { Turns } from "./zmtp-turns.ts";
 
 /** The socket that connections belong to. */
@@ -16,7 +15,6 @@ export interface ConnectionHost<Connection> {
   readonly tally: Tally;
   readonly turns: Turns;
   readonly pool: Pool;
-  readonly gate: Gate;
   /** Asks for `expire` at this monotonic time or soon after. */
   watch(connection: Connection, atMs: number): void;
   /** Messages may flow. */

@@ -26,6 +26,8 @@ import { type Readers, Turns } from "./zmtp-turns.ts";
 const backlogMax = 4096;
 /** What is received of all peers and not handed over, when nothing else is said. */
 const receiveBytesTotalMaxDefault = 33_554_432;
+/** What the peers of one principal may leave unread in any case, unless all may leave less. */
+const gateBytesMin = 1_048_576;
 /** Deadlines are looked at in steps of this. */
 const stepMs = 50;
 
@@ -45,6 +47,13 @@ export async function bindZmtpRouter(
   return router;
 }
 
+/** What the connections of one principal share. */
+interface Party {
+  readonly readers: Readers;
+  readonly gate: Gate;
+  readonly connections: Set<Connection>;
+}
+
 class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   readonly type = "ROUTER";
   readonly limits: RouterOptions;
@@ -53,14 +62,15 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
   readonly turns: Turns;
   readonly pool: Pool;
   readonly #places: Places;
-  readonly gate: Gate;
+  /** By principal: one that floods shuts its own gate. */
+  readonly parties = new Map<string, Party>();
+  readonly #gateBytes: number;
   readonly listeners: Listener[] = [];
   readonly ended: Promise<Error | undefined>;
   readonly #end: (error: Error | undefined) => void;
   readonly #servers: Server[] = [];
   readonly #peers = new Map<Peer, Connection>();
   readonly #connections = new Set<Connection>();
-  readonly #readers = new Map<string, Readers>();
   readonly #timed = new Set<Connection>();
   readonly #deadlines: Deadlines;
   /** Connections that came before all listeners stood. */
@@ -84,7 +94,11 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
     this.pool.join(() => this.#largest());
     const receiveMax = options.receiveBytesTotalMax ?? receiveBytesTotalMaxDefault;
     this.#heldMax = Math.max(receiveMax, options.messageBytesMax);
-    this.gate = new Gate(receiveMax / 4, this.turns, this.#connections);
+    const principals = new Set(options.listeners.map(({ principal }) => principal));
+    this.#gateBytes = Math.max(
+      receiveMax / 4 / principals.size,
+      Math.min(receiveMax / 4, gateBytesMin),
+    );
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
   }
 
@@ -132,21 +146,25 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
       this.#early.push(() => this.#meet(socket, listener));
     } else {
       const outbox = new Outbox(this.pool);
-      const given = { listener, outbox, readers: this.#readersOf(listener) };
-      this.#connections.add(new Connection(this, socket, given));
+      const { readers, gate, connections } = this.#partyOf(listener);
+      const connection = new Connection(this, socket, { listener, outbox, readers, gate });
+      this.#connections.add(connection);
+      connections.add(connection);
       this.#places.note(listener.principal, 1);
       socket.resume();
     }
   }
 
-  /** Those of one principal take their turns together. */
-  #readersOf({ principal }: Listener): Readers {
-    let readers = this.#readers.get(principal);
-    if (readers === undefined) {
-      readers = this.turns.newGroup();
-      this.#readers.set(principal, readers);
+  /** Those of one principal share their turns, and what may be left unread. */
+  #partyOf({ principal }: Listener): Party {
+    let party = this.parties.get(principal);
+    if (party === undefined) {
+      const connections = new Set<Connection>();
+      const gate = new Gate(this.#gateBytes, this.turns, connections);
+      party = { readers: this.turns.newGroup(), gate, connections };
+      this.parties.set(principal, party);
     }
-    return readers;
+    return party;
   }
 
   #refuse(refusal: WireRefusal, listener: Listener): void {
@@ -247,7 +265,9 @@ class ZmtpRouter implements RouterSocket, ConnectionHost<Connection> {
     if (connection.peer !== undefined) this.#forget(connection.peer);
     this.#timed.delete(connection);
     if (this.#connections.delete(connection)) {
-      this.#places.note(connection.listener?.principal ?? "", -1);
+      const principal = connection.listener?.principal ?? "";
+      this.parties.get(principal)?.connections.delete(connection);
+      this.#places.note(principal, -1);
     }
     if (this.#connections.size === 0) this.#onEmpty?.();
   }

@@ -15,6 +15,12 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise(setImmediate);
 }
 
+/** What a router keeps of what its peers sent, in the middle of things. */
+function unreadOf(router: unknown): number {
+  const { parties } = router as { parties: Map<string, { gate: Gate }> };
+  return parties.get("p")?.gate.unread ?? 0;
+}
+
 test(
   "beyond the bound of all peers whoever left most unread goes, and nobody else",
   limit,
@@ -95,8 +101,7 @@ test(
     await using stage = await raiseRouter({
       receiveBytesTotalMax,
       onMessage(_, frames) {
-        const { gate } = stage.router as unknown as { gate: Gate };
-        most = Math.max(most, gate.unread);
+        most = Math.max(most, unreadOf(stage.router));
         if (frames.length === 1) flood += 1;
         else quiet = flood;
       },
@@ -137,11 +142,28 @@ test("paused peers may not hold more together than is allowed", limit, async () 
     peer.socket.write(Buffer.concat([messageOf("stop"), rest]));
   }
   await until(() => told.length >= 3);
-  const { gate } = stage.router as unknown as { gate: Gate };
-  assert.deepEqual([told, gate.unread], [["memory", "memory", "memory"], 0]);
+  assert.deepEqual([told, unreadOf(stage.router)], [["memory", "memory", "memory"], 0]);
   const last = await greet(stage.path);
   last.socket.write(messageOf("served"));
   await until(() => stage.told.includes("served"));
+});
+
+test("one principal that floods shuts its own gate, and no other's", limit, async () => {
+  await using base = await raiseRouter();
+  const listeners = ["p", "q"].map((principal) => ({
+    principal,
+    endpoint: `ipc://${base.path}${principal}`,
+  }));
+  await using stage = await raiseRouter({ listeners });
+  const flooding = await greet(`${base.path}p`);
+  const other = await greet(`${base.path}q`);
+  const { parties } = stage.router as unknown as { parties: Map<string, { gate: Gate }> };
+  parties.get("p")?.gate.note(1e9);
+  flooding.socket.write(messageOf("held"));
+  other.socket.write(messageOf("heard"));
+  assert.deepEqual(await stage.hear(1), ["heard"]);
+  parties.get("p")?.gate.note(-1e9);
+  assert.deepEqual(await stage.hear(2), ["heard", "held"]);
 });
 
 test("the gate lets those in first that kept up, the others in order, and then opens", async () => {
