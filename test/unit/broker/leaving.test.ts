@@ -164,3 +164,21 @@ test("the DISCONNECT of any worker means what RFC 18 says: what it has is lost a
     assert.equal(codeOf(said), "WORKER_LOST", dialect);
   }
 });
+
+test("a request given back has all its attempts left, and lies in memory of its own", () => {
+  const it = bench({ policies: { echo: { retry: "if-lost", attemptsMax: 2 } } });
+  it.ready("w");
+  const given = idOf(it.ask("c", 1));
+  leave(it, "w");
+  giveBack(it, "w", given, "c1");
+  it.ready("v");
+  it.gone("v");
+  assert.deepEqual(kinds(it.ready("u")), ["u:heartbeat", "u:request"]);
+  const once = bench();
+  once.ready("w");
+  const id = idOf(once.ask("c", 1));
+  leave(once, "w");
+  giveBack(once, "w", id, "c1");
+  const [body] = once.state.services.get("echo")?.turns.first?.waiting.first?.body ?? [];
+  assert.equal(body?.buffer.byteLength, 2);
+});
