@@ -11,8 +11,9 @@ const root = here.replace(/\.build\/$/, "");
 
 export interface Spawned {
   readonly pid: number;
-  /** All it said so far, both outputs. */
+  /** All it said so far: both outputs, the standard one, that for errors. */
   readonly said: () => string;
+  readonly results: () => string;
   readonly errors: () => string;
   /** Waits until it said this; false when it ended, or 20 s are over. */
   until(text: string | RegExp): Promise<boolean>;
@@ -59,6 +60,7 @@ export function start(main: string, words: readonly string[], options: SpawnOpti
   });
   started.add(child);
   let said = "";
+  let results = "";
   let errors = "";
   let wake = () => {};
   let result: number | string | undefined;
@@ -66,7 +68,10 @@ export function start(main: string, words: readonly string[], options: SpawnOpti
     said += chunk.toString();
     wake();
   };
-  child.stdout.on("data", hear);
+  child.stdout.on("data", (chunk: Buffer) => {
+    results += chunk.toString();
+    hear(chunk);
+  });
   child.stderr.on("data", (chunk: Buffer) => {
     errors += chunk.toString();
     hear(chunk);
@@ -85,6 +90,7 @@ export function start(main: string, words: readonly string[], options: SpawnOpti
   return {
     pid: child.pid ?? 0,
     said: () => said,
+    results: () => results,
     errors: () => errors,
     signal: (name) => child.kill(name),
     tell: (text) => child.stdin.write(text),

@@ -143,6 +143,7 @@ test(
         concurrency: 1,
         silentMs: undefined,
         paused: undefined,
+        leaving: false,
       },
     );
     const counts = await broker.describe();

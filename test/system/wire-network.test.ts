@@ -66,7 +66,7 @@ test(
       env: { PLANTD_DATA_DIR: data },
     });
     assert.equal(await key.ended(), 0, key.said());
-    const { publicKey: serverKey, file } = JSON.parse(key.said());
+    const { publicKey: serverKey, file } = JSON.parse(key.results());
     const own = join(data, "laptop.key");
     const words = ["broker", "key", "--new", "laptop", "--principal", "admin", "--file", own];
     const made = start(mainPath("plant"), words, { env: { PLANTD_DATA_DIR: data } });
