@@ -1,4 +1,4 @@
-// One connection: greeting, handshake, messages, end; reading in turns and writing in bulk.
+// One connection: greeting, handshake, messages, end; it reads in turns. Its other half writes.
 // It must not know how many there are, nor what its peer is called.
 import type { Socket } from "node:net";
 import type { Frames, Listener, Peer, WireRefusal } from "./socket.ts";
@@ -11,16 +11,16 @@ import {
   greeting,
   mayTalk,
   reasonOf,
-  wireBytes,
 } from "./zmtp-codec.ts";
 import type { Gate } from "./zmtp-gate.ts";
 import { Greeting } from "./zmtp-greeting.ts";
 import type { ConnectionHost } from "./zmtp-host.ts";
 import { Liveness } from "./zmtp-liveness.ts";
-import { fits, isLittle, isOverHalf, type Outbox } from "./zmtp-outbox.ts";
+import type { Outbox } from "./zmtp-outbox.ts";
 import { FrameReader, type FrameSink } from "./zmtp-reader.ts";
 import { readingEndOf, startReading, stopReading } from "./zmtp-tap.ts";
-import type { Readers, Turning } from "./zmtp-turns.ts";
+import type { Reader, Readers } from "./zmtp-turns.ts";
+import { Writing, type Written } from "./zmtp-writing.ts";
 
 /** What a connection starts with. */
 interface Given {
@@ -37,23 +37,20 @@ type Phase = "greeting" | "handshake" | "open" | "ending" | "closed";
 /** Time to write the rest when a connection ends. */
 export const lingerMs = 1000;
 const handshakeMsDefault = 10_000;
-/** More bytes than this are written at once and not at the end of the turn. */
-const flushBytesMin = 65_536;
 
-export class Connection implements FrameSink, Turning {
+export class Connection implements FrameSink, Reader, Written {
   /** Its name at the host. */
   peer: Peer | undefined;
   readonly listener: Listener | undefined;
   readonly reader: FrameReader;
   readonly #host: ConnectionHost<Connection>;
   #socket: Socket;
-  readonly #outbox: Outbox;
+  readonly #writing: Writing<Connection>;
   readonly #readers: Readers;
   readonly #gate: Gate;
   #phase: Phase = "greeting";
   /** Nothing is read any more. */
   isOver = false;
-  #wasOpen = false;
   /** Until it is whole. */
   #greeting: Greeting | undefined = new Greeting();
   #isPingable = false;
@@ -68,24 +65,15 @@ export class Connection implements FrameSink, Turning {
   #isHeld = false;
   #hasEnded = false;
   #isClosed = false;
-  #isDirty = false;
-  #isWriting = false;
-  /** The peer takes nothing any more; what it sent before is still read. */
-  #isDeaf = false;
-  #isSlow = false;
   #dueMs: number;
   /** Of a peer that is to be asked, or wants to be given up when it is silent. */
   #liveness: Liveness | undefined;
-  readonly #onWritten = (error?: Error | null): void => {
-    if (error !== undefined && error !== null) this.#readOn();
-    else if (this.#isWriting && this.#socket.writableLength === 0) this.#settle();
-  };
 
   /** Takes over a socket that is connected, and that allows its peer to end first. */
   constructor(host: ConnectionHost<Connection>, socket: Socket, given: Given) {
     this.#host = host;
     this.#socket = socket;
-    this.#outbox = given.outbox;
+    this.#writing = new Writing<Connection>(host, this, { socket, outbox: given.outbox });
     this.#readers = given.readers;
     this.#gate = given.gate;
     this.listener = given.listener;
@@ -93,7 +81,7 @@ export class Connection implements FrameSink, Turning {
     this.#dueMs = host.clock.monotonicMs() + (host.limits.handshakeMs ?? handshakeMsDefault);
     host.watch(this, this.#dueMs);
     this.#listen(socket);
-    socket.write(greeting, this.#onWritten);
+    this.#writing.greet(greeting);
   }
 
   #listen(socket: Socket): void {
@@ -103,69 +91,38 @@ export class Connection implements FrameSink, Turning {
     socket.on("close", () => this.#guard(() => this.#close()));
   }
 
-  /** A write failed: nothing more is written, but what the peer said before is heard. */
-  #readOn(): void {
-    if (this.#isDeaf || this.isOver) return;
+  /** Nothing more is written, but what the peer said before is heard. */
+  onWriteFailed(): void {
+    if (this.#writing.isDeaf || this.isOver) return;
     const rest = readingEndOf(this.#socket);
     if (rest === undefined) return; // "close" follows
-    this.#isDeaf = true;
+    this.#writing.isDeaf = true;
     this.#socket.removeAllListeners();
     this.#socket.on("error", () => {}); // the write's, known already
     this.#socket = rest;
     this.#listen(rest);
     if (this.#isBacklogged || this.#isPaused || this.#isHeld) stopReading(rest);
-    this.#dropUnsent();
+    this.#writing.drop();
   }
 
   /** Bytes that wait for the peer. */
   get bytes(): number {
-    return this.#outbox.bytes;
+    return this.#writing.bytes;
   }
 
   /** Makes room for others: writes what can be written, and closes where nothing can. */
   relieve(): void {
     const before = this.bytes;
-    this.flush();
+    this.#writing.flush();
     if (this.bytes < before) return;
     if (this.isOver) this.#drop();
     else this.refuse("memory");
-    this.#dropUnsent();
-  }
-
-  #dropUnsent(): void {
-    if (this.#wasOpen) this.#host.tally.dropped += this.#outbox.drop();
-  }
-
-  /** Bytes that wait and were not handed to the kernel. */
-  get fresh(): number {
-    return this.#outbox.fresh;
+    this.#writing.drop();
   }
 
   /** Queues a message; false when there is no room, or the connection is over. */
   send(frames: Frames): boolean {
-    if (this.#phase !== "open" || frames.length === 0 || this.#isDeaf) return false;
-    const outbox = this.#outbox;
-    const { limits, pool } = this.#host;
-    const size = wireBytes(frames);
-    if (!fits(outbox, size, limits)) {
-      this.flush();
-      if (!fits(outbox, size, limits)) {
-        this.#slowDown();
-        return false;
-      }
-    }
-    outbox.put(frames, size);
-    this.#markDirty();
-    if (outbox.fresh >= flushBytesMin || outbox.messages * 4 > limits.sendQueueMax) this.flush();
-    if (pool.isOverfull) pool.relieve();
-    if (isOverHalf(outbox, limits)) this.#slowDown();
-    return true;
-  }
-
-  #slowDown(): void {
-    if (this.#isSlow) return;
-    this.#isSlow = true;
-    this.#host.onSlow(this);
+    return this.#phase === "open" && this.#writing.send(frames);
   }
 
   /** Stops reading: what is in hand waits, and what comes stays in the kernel. */
@@ -186,13 +143,13 @@ export class Connection implements FrameSink, Turning {
   /** Writes what waits, a second at most, and closes; the host hears of `onClosed` only. */
   finish(): void {
     if (this.#phase === "ending" || this.#phase === "closed") return;
-    if (this.#phase !== "open" || this.#isDeaf) {
+    if (this.#phase !== "open" || this.#writing.isDeaf) {
       this.destroy();
       return;
     }
     this.#beginEnding();
     startReading(this.#socket); // to see the peer's end; what comes is thrown away
-    this.#endWhenWritten();
+    this.#writing.end();
   }
 
   /** Closes at once; the host hears of `onClosed` only. */
@@ -227,7 +184,7 @@ export class Connection implements FrameSink, Turning {
     if (this.#isPaused || this.#isBacklogged || this.#isHeld) liveness.hear(nowMs);
     const verdict = liveness.look(nowMs);
     if (verdict === "lost") this.#lose();
-    if (verdict === "ask") this.#putCommand(encodePing());
+    if (verdict === "ask") this.#writing.sendCommand(encodePing());
     return Math.max(liveness.nextMs, nowMs + 1);
   }
 
@@ -333,7 +290,7 @@ export class Connection implements FrameSink, Turning {
       this.#isPingable = greeted.isPingable;
       this.#greeting = undefined;
       this.#phase = "handshake";
-      this.#socket.write(encodeReady(this.#host.type), this.#onWritten);
+      this.#writing.greet(encodeReady(this.#host.type));
     }
     return taken;
   }
@@ -367,11 +324,9 @@ export class Connection implements FrameSink, Turning {
   #open(): void {
     const host = this.#host;
     this.#phase = "open";
-    this.#wasOpen = true;
-    this.#isSlow = this.#outbox.messages > 0;
     this.reader.mayTakeMessages = true;
     if (host.limits.pingMs !== undefined && this.#isPingable) this.#watch();
-    if (this.#outbox.fresh > 0) this.#markDirty();
+    this.#writing.begin();
     host.onOpen(this);
   }
 
@@ -388,66 +343,11 @@ export class Connection implements FrameSink, Turning {
   #answer(ttlMs: number, context: Uint8Array): void {
     if (ttlMs > 0 || this.#liveness !== undefined) this.#watch().live(ttlMs);
     if (ttlMs > 0) this.#host.watch(this, this.#watch().nextMs);
-    this.#putCommand(encodePong(context));
+    this.#writing.sendCommand(encodePong(context));
   }
 
-  /** Queues a command; a peer that does not read what it asks for gets no more of it. */
-  #putCommand(frame: Buffer): void {
-    if (this.#isDeaf || this.#outbox.bytes > this.#host.limits.sendBytesMax) return;
-    this.#outbox.putBytes(frame);
-    this.#markDirty();
-  }
-
-  /** Asks for `flush` at the end of this turn. */
-  #markDirty(): void {
-    if (this.#isDirty) return;
-    this.#isDirty = true;
-    this.#host.turns.addDirty(this);
-  }
-
-  flush(): void {
-    this.#isDirty = false;
-    if (this.#isWriting || this.#outbox.fresh === 0 || this.#socket.destroyed) return;
-    if (this.#isDeaf) return;
-    if (this.#phase !== "open" && this.#phase !== "ending") return;
-    const socket = this.#socket;
-    const taken = this.#outbox.take();
-    this.#isWriting = true;
-    if (taken instanceof Uint8Array) {
-      socket.write(taken, this.#onWritten);
-    } else {
-      socket.cork();
-      for (const piece of taken) socket.write(piece, this.#onWritten);
-      socket.uncork();
-    }
-    if (socket.writableLength === 0) this.#settle();
-  }
-
-  /** The kernel has all that was written. */
-  #settle(): void {
-    this.#isWriting = false;
-    const outbox = this.#outbox;
-    const { tally, limits } = this.#host;
-    const before = outbox.bytes;
-    tally.messagesOut += outbox.settle();
-    tally.bytesOut += before - outbox.bytes;
-    if (this.#phase === "ending") {
-      this.#endWhenWritten();
-      return;
-    }
-    if (outbox.fresh > 0) this.#markDirty();
-    if (this.#isSlow && !this.isOver && isLittle(outbox, limits)) {
-      this.#isSlow = false;
-      this.#host.onDrained(this);
-    }
-  }
-
-  #endWhenWritten(): void {
-    if (this.#isWriting) return;
-    this.flush();
-    if (!this.#isWriting && !this.#socket.writableEnded) {
-      this.#socket.end(() => this.#drop());
-    }
+  onEndWritten(): void {
+    this.#drop();
   }
 
   #takeEnd(): void {
@@ -459,9 +359,9 @@ export class Connection implements FrameSink, Turning {
   /** The peer has said all it will; what waits for it is still written. */
   #leave(): void {
     if (this.isOver) return;
-    const isAlive = this.#phase === "open" && !this.#socket.destroyed && !this.#isDeaf;
+    const isAlive = this.#phase === "open" && !this.#socket.destroyed && !this.#writing.isDeaf;
     this.#end(undefined);
-    if (isAlive) this.#endWhenWritten();
+    if (isAlive) this.#writing.end();
     else this.#drop();
   }
 
@@ -502,7 +402,7 @@ export class Connection implements FrameSink, Turning {
   #clear(): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
-    this.#dropUnsent();
+    this.#writing.drop();
     if (this.held > 0) this.#host.onHeld(this, -this.held);
     if (this.#unread > 0) this.#gate.note(-this.#unread);
     this.held = 0;

@@ -1,6 +1,6 @@
 // Bounds what all peers of a router together have sent and we have not read: beyond it nobody is
 // read from but those whose portions are under way. It must not know what travels.
-import type { Turning, Turns } from "./zmtp-turns.ts";
+import type { Reader, Turns } from "./zmtp-turns.ts";
 
 /** One whose reading can be stopped. */
 export interface Gated {
@@ -16,8 +16,7 @@ const chunkBytes = 65_536;
 const promptMax = 1024;
 
 /** Those with nothing left to read come first, then the others, each in order. */
-export class Gate implements Turning {
-  readonly fresh = 0;
+export class Gate implements Reader {
   readonly #bytesMax: number;
   readonly #turns: Turns;
   readonly #all: Iterable<Gated>;
@@ -88,6 +87,4 @@ export class Gate implements Turning {
     this.#batch = Math.min(promptMax, Math.max(this.#batch, this.#unread === 0 ? 1 : 0));
     return this.#batch;
   }
-
-  flush(): void {}
 }

@@ -49,12 +49,16 @@ const quietMax = 2;
 /** From so many bytes on, waiting for more gains nothing. */
 const enoughBytes = 1024;
 
-/** One who takes part. */
-export interface Turning {
-  /** Bytes that wait to be written. */
-  readonly fresh: number;
+/** One who takes part by reading. */
+export interface Reader {
   /** Reads one more portion of what it has received already. */
   serve(): void;
+}
+
+/** One who takes part by writing. */
+export interface Writer {
+  /** Bytes that wait to be written. */
+  readonly fresh: number;
   /** Writes what waits. */
   flush(): void;
 }
@@ -73,8 +77,8 @@ export class Turns {
   readonly #groups: Readers[] = [];
   readonly #deps: TurnsDeps;
   readonly #soon: (act: () => void) => unknown;
-  #backlog: Turning[] = [];
-  #dirty: Turning[] = [];
+  #backlog: Reader[] = [];
+  #dirty: Writer[] = [];
   #isDue = false;
   /** Something happened since the last turn ended. */
   #isNews = false;
@@ -104,13 +108,13 @@ export class Turns {
   }
 
   /** Asks for `serve` in the next turn; at most one request at a time. */
-  addBacklog(one: Turning): void {
+  addBacklog(one: Reader): void {
     this.#backlog.push(one);
     this.schedule();
   }
 
   /** Asks for `flush` at the end of this turn; at most one request at a time. */
-  addDirty(one: Turning): void {
+  addDirty(one: Writer): void {
     this.#dirty.push(one);
     this.schedule();
   }

@@ -2,7 +2,7 @@
 // It must not know sockets.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Turning, Turns } from "../../../src/wire/zmtp-turns.ts";
+import { type Reader, Turns, type Writer } from "../../../src/wire/zmtp-turns.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 
 /** Turns that pass when the test says so, and peers that note what becomes of them. */
@@ -16,9 +16,8 @@ function stage() {
     onDefect: (error) => defects.push(error),
     soon: (act) => due.push(act),
   });
-  const peer = (name: string, fresh = 100): Turning & { fresh: number } => ({
+  const peer = (name: string, fresh = 100): Writer & { fresh: number } => ({
     fresh,
-    serve: () => {},
     flush: () => written.push(name),
   });
   return {
@@ -146,13 +145,11 @@ test("who waited is written to once it has enough", () => {
 test("peers with a backlog are served in every turn, and that is something", () => {
   const { crowd, turns, endTurn, written } = stage();
   let left = 5;
-  const busy: Turning = {
-    fresh: 0,
+  const busy: Reader = {
     serve: () => {
       left -= 1;
       if (left > 0) turns.addBacklog(busy);
     },
-    flush: () => {},
   };
   crowd(16);
   turns.addBacklog(busy);
@@ -169,7 +166,6 @@ test("what a peer throws is told, and no later turn is lost", () => {
   const thrown = new Error("a defect");
   turns.addDirty({
     fresh: 1,
-    serve: () => {},
     flush: () => {
       throw thrown;
     },
