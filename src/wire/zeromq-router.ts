@@ -2,9 +2,8 @@
 // address a message came. It must not know what travels.
 import { asError } from "../util/running.ts";
 import { isCurveKey } from "./curve-keys.ts";
-import { descriptorsLeft } from "./descriptors.ts";
-import { openToGroup, prepareEndpoint, untilFree, unusable } from "./endpoint.ts";
-import { Context, lingerMs, openDoor, receiveAll, WatchedRouter } from "./libzmq.ts";
+import { untilFree, unusable } from "./endpoint.ts";
+import { Context, lingerMs, openDoor, receiveAll } from "./libzmq.ts";
 import { bytesOf, refusalOf } from "./message-size.ts";
 import { type Holder, newPlaces, type Places, Pool } from "./pool.ts";
 import type {
@@ -18,50 +17,13 @@ import type {
 } from "./socket.ts";
 import { newTally, type Tally } from "./tally.ts";
 import { answerKnock, type Room, type Verdict } from "./zap.ts";
-import { type Addressee, Outgoing } from "./zeromq-outgoing.ts";
+import { Outgoing } from "./zeromq-outgoing.ts";
+import { type Link, type Port, Ports, waitingMax } from "./zeromq-ports.ts";
 
 /** Listeners of one router: each has a thread-safe socket and a monitor in a context of 1,023. */
 const listenersMax = 256;
-/** Time between two tries to listen again. */
-const listenAgainMs = 100;
-/** Time in which libzmq tells of a lost connection by both its ways. */
-const settleMs = 250;
-/** Descriptors left for files and what else the process opens. */
-const descriptorsSpare = 64;
-/**
- * Connections libzmq may take before we see the first of them: its queue of unseen events, twice
- * 1,000, with one event per connection at least.
- */
-const unseenMax = 2000;
-/** Connections that may wait for their refusal beyond those that stand; more are closed at once. */
-const waitingMax = 64;
-/** Connections, beyond both, that may be shaking hands. */
-const shakingMax = 1024;
 /** Bytes of a message that nobody guesses. */
 const farewellBytes = 32;
-
-/** A peer that has a name, and where it is. */
-interface Link extends Addressee {
-  readonly port: Port;
-  /** Its routing id as the key of its port. */
-  readonly key: string;
-}
-
-const noEnds = { open: 0, quietEnds: 0, isSettling: false };
-
-/** One listener and its socket. */
-interface Port {
-  readonly listener: Listener;
-  readonly socket: WatchedRouter;
-  readonly links: Map<string, Link>;
-  isListening: boolean;
-  /** Connections, standing or shaking hands; and as many as were counted last. */
-  open: number;
-  counted: number;
-  /** Ends of connections for which libzmq named no cause, and no peer was told gone. */
-  quietEnds: number;
-  isSettling: boolean;
-}
 
 const refusals: Readonly<Record<Exclude<Verdict, "let in">, WireRefusal>> = {
   "no room": "connections",
@@ -106,7 +68,7 @@ class ZeromqRouter implements RouterSocket {
   readonly #context = new Context({ blocky: false });
   /** Nobody but libzmq can say this: it is drawn anew for each router and never sent. */
   readonly #farewell: Buffer;
-  readonly #ports: Port[] = [];
+  readonly #ports: Ports;
   readonly #links = new Map<Peer, Link>();
   readonly #outgoing: Outgoing<Link>;
   readonly #loops: Promise<Error | undefined>[] = [];
@@ -114,10 +76,7 @@ class ZeromqRouter implements RouterSocket {
   readonly #end: (error: Error | undefined) => void;
   #door: Awaited<ReturnType<typeof openDoor>> | undefined;
   #closed: Promise<void> | undefined;
-  #isListeningAgain = false;
   #named = 0;
-  /** Connections, standing or shaking hands, at which a listener is emptied. */
-  #openMax = Number.POSITIVE_INFINITY;
 
   constructor(deps: WireDeps, options: RouterOptions) {
     this.#deps = deps;
@@ -126,6 +85,17 @@ class ZeromqRouter implements RouterSocket {
     this.#places = options.places ?? newPlaces(options);
     this.#pool = options.pool ?? new Pool(options.sendBytesTotalMax);
     this.#pool.join(() => this.#largest());
+    this.#ports = new Ports(deps.clock, options, {
+      context: this.#context,
+      farewell: this.#farewell,
+      places: this.#places,
+      counters: this.counters,
+      closing: this.#closing.signal,
+      refuse: (why, listener) => this.#refuse(why, listener, undefined),
+      onEmptied: (port) => {
+        for (const link of [...port.links.values()]) this.#part(link);
+      },
+    });
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;
@@ -142,18 +112,16 @@ class ZeromqRouter implements RouterSocket {
   }
 
   get listeners(): readonly Listener[] {
-    return this.#ports.map((port) => port.listener);
+    return this.#ports.all.map((port) => port.listener);
   }
 
   async open(): Promise<void> {
-    const { listeners } = this.#options;
     this.#door = await openDoor(this.#context);
     this.#watch(receiveAll(this.#door, (frames) => this.#answer(frames)));
-    for (const listener of listeners) await this.#listen(listener);
-    this.#openMax = openMaxOf(this.#options);
+    await this.#ports.open();
     setImmediate(() => {
       // What came early waits in libzmq until the caller has the socket.
-      for (const port of this.#ports) {
+      for (const port of this.#ports.all) {
         this.#watch(receiveAll(port.socket, (frames) => this.#take(port, frames)));
       }
     });
@@ -162,7 +130,7 @@ class ZeromqRouter implements RouterSocket {
   /** Closes what a failed start left open. */
   abandon(): void {
     this.#closing.abort();
-    for (const { socket } of this.#ports) socket.close();
+    for (const { socket } of this.#ports.all) socket.close();
     this.#door?.close();
   }
 
@@ -210,97 +178,11 @@ class ZeromqRouter implements RouterSocket {
     return this.#closed;
   }
 
-  async #listen(wanted: Listener): Promise<void> {
-    const { endpoint, keys = [] } = wanted;
-    await prepareEndpoint(endpoint);
-    const socket = new WatchedRouter({
-      context: this.#context,
-      limits: this.#options,
-      domain: String(this.#ports.length),
-      curveSecretKey: keys.length === 0 ? undefined : this.#options.curve?.secretKey,
-      farewell: this.#farewell,
-    });
-    try {
-      await socket.bind(endpoint);
-      openToGroup(endpoint);
-    } catch (error) {
-      socket.close();
-      throw unusable(endpoint, (error as NodeJS.ErrnoException).code ?? String(error), error);
-    }
-    const listener = { ...wanted, endpoint: socket.lastEndpoint ?? endpoint };
-    const port: Port = {
-      listener,
-      socket,
-      links: new Map(),
-      isListening: true,
-      counted: 0,
-      ...noEnds,
-    };
-    this.#ports.push(port);
-    this.#watchEvents(port);
-  }
-
   #watch(loop: Promise<Error | undefined>): void {
     this.#loops.push(loop);
     void loop.then((error) => {
       if (error !== undefined) this.#end(error);
     });
-  }
-
-  #watchEvents(port: Port): void {
-    const { socket, listener } = port;
-    const refuse = (why: WireRefusal) => this.#refuse(why, listener, undefined);
-    socket.events.on("accept", () => {
-      port.open += 1;
-      this.#recount();
-    });
-    socket.events.on("disconnect", () => {
-      port.open = Math.max(0, port.open - 1);
-      port.quietEnds += 1;
-      this.#recount();
-      if (!port.isSettling) void this.#settle(port);
-    });
-    socket.events.on("handshake", () => {
-      this.counters.accepted += 1;
-    });
-    socket.events.on("accept:error", () => this.#shed());
-    socket.events.on("handshake:error:auth", () => {
-      port.quietEnds -= 1; // counted when it was refused
-    });
-    socket.events.on("handshake:error:protocol", ({ error }) => {
-      port.quietEnds -= 1;
-      if (error.code === "ERR_ZMTP_MECHANISM_MISMATCH") refuse("greeting");
-      else refuse(/KEY_EXCHANGE|CRYPTOGRAPHIC/.test(error.code) ? "key" : "handshake");
-    });
-    socket.events.on("handshake:error:other", () => {
-      port.quietEnds -= 1;
-      refuse("handshake");
-    });
-  }
-
-  /**
-   * Counts those libzmq let go of without a word: an old version, a mechanism or a socket type that
-   * is not ours, an identity somebody else has.
-   */
-  async #settle(port: Port): Promise<void> {
-    port.isSettling = true;
-    await this.#deps.clock.sleep(settleMs, this.#closing.signal);
-    port.isSettling = false;
-    for (; port.quietEnds > 0; port.quietEnds -= 1) {
-      this.#refuse("greeting", port.listener, undefined);
-    }
-  }
-
-  /** libzmq tells of connections only by such events: those that shake hands count as well. */
-  #recount(): void {
-    let open = 0;
-    for (const port of this.#ports) {
-      open += port.open;
-      this.#places.note(port.listener.principal, port.open - port.counted);
-      port.counted = port.open;
-    }
-    this.counters.connections = open;
-    if (open >= this.#openMax) this.#shed();
   }
 
   #refuse(why: WireRefusal, listener: Listener, peer: Peer | undefined): void {
@@ -313,7 +195,7 @@ class ZeromqRouter implements RouterSocket {
     const listeners = this.#options.listeners;
     const { listener, verdict, reply } = answerKnock(frames, listeners, (one) => this.#room(one));
     this.#door?.send(reply as Buffer[]).catch((error: unknown) => this.#end(asError(error)));
-    const port = this.#ports[listener];
+    const port = this.#ports.all[listener];
     if (verdict !== "let in" && port !== undefined) {
       this.#refuse(refusals[verdict], port.listener, undefined);
     }
@@ -323,42 +205,6 @@ class ZeromqRouter implements RouterSocket {
     const places = this.#places;
     if (places.hasRoom(principal, 0) && !this.#closing.signal.aborted) return "some";
     return places.hasRoom(principal, -waitingMax) ? "none" : "crowded";
-  }
-
-  /**
-   * The last resort, for peers that connect and say nothing: beyond the descriptors of this process
-   * libzmq would end it (ipc) or turn in circles (tcp). It cannot end one connection nor stop to
-   * listen without ending all that came by the listener, so the fullest one is emptied; its
-   * peers are gone, and those that mean it come back.
-   */
-  #shed(): void {
-    if (this.#closing.signal.aborted) return;
-    const [port] = this.#ports.filter((one) => one.isListening).sort((a, b) => b.open - a.open);
-    if (port === undefined) return;
-    port.isListening = false;
-    port.socket.unlisten(port.listener.endpoint);
-    Object.assign(port, noEnds);
-    this.#refuse("connections", port.listener, undefined);
-    for (const link of [...port.links.values()]) this.#part(link);
-    this.#recount();
-    if (!this.#isListeningAgain) void this.#listenAgain();
-  }
-
-  async #listenAgain(): Promise<void> {
-    this.#isListeningAgain = true;
-    const { clock } = this.#deps;
-    while (this.#ports.some((port) => !port.isListening)) {
-      await clock.sleep(listenAgainMs, this.#closing.signal);
-      if (this.#closing.signal.aborted) return;
-      if (descriptorsLeft() < descriptorsSpare) continue;
-      for (const port of this.#ports) {
-        if (port.isListening) continue;
-        Object.assign(port, noEnds); // what was told of meanwhile has ended with the others
-        bindAnew(port);
-      }
-      this.#recount();
-    }
-    this.#isListeningAgain = false;
   }
 
   #take(port: Port, received: Frames): void {
@@ -406,7 +252,7 @@ class ZeromqRouter implements RouterSocket {
     const { clock } = this.#deps;
     this.#closing.abort();
     await this.#outgoing.finish(this.#links, lingerMs);
-    for (const { socket } of this.#ports) {
+    for (const { socket } of this.#ports.all) {
       socket.linger = lingerMs; // libzmq goes on to send what it holds
       socket.close();
     }
@@ -416,25 +262,4 @@ class ZeromqRouter implements RouterSocket {
     await Promise.all(this.listeners.map(({ endpoint }) => untilFree(clock, endpoint, lingerMs)));
     this.#end(undefined);
   }
-}
-
-/** How many connections may be open at once, by what was asked for and by what the system allows. */
-function openMaxOf({ connectionsMax, listeners }: RouterOptions): number {
-  const left = descriptorsLeft() - descriptorsSpare;
-  const isLocal = listeners.some(({ endpoint }) => endpoint.startsWith("ipc://"));
-  const reserve = isLocal ? Math.min(unseenMax, Math.floor(left / 2)) : 0;
-  return Math.max(1, Math.min(connectionsMax + waitingMax + shakingMax, left - reserve));
-}
-
-/** Listens again; later, where the address is not free yet. */
-function bindAnew(port: Port): void {
-  const { endpoint } = port.listener;
-  try {
-    port.socket.bindSync(endpoint);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
-    return;
-  }
-  openToGroup(endpoint);
-  port.isListening = true;
 }
