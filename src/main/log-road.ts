@@ -26,9 +26,14 @@ export interface LogRoadConfig {
   readonly batchMax: number;
   /** Time between two deliveries. */
   readonly pauseMs: number;
+  /** Longest time between two attempts while the logger is away; each is twice the one before. */
+  readonly pauseCeilingMs: number;
   /** Longest last attempt at the end. */
   readonly closeMs: number;
 }
+
+/** More would only leave the numbers. */
+const doublingsMax = 20;
 
 /** Opens a road nobody travels on yet. */
 export function openLogRoad(config: LogRoadConfig): LogRoad {
@@ -44,7 +49,8 @@ export function openLogRoad(config: LogRoadConfig): LogRoad {
   return { push, start };
 
   function start({ clock, log, deliver }: LogRoadDeps): Running {
-    let isRefused = false;
+    /** Failures since the last delivery. */
+    let refusals = 0;
     /** Delivers all that waits; stops at the first failure, with the rest still waiting. */
     const carry = async (signal: AbortSignal): Promise<void> => {
       while (waiting.length > 0 && !signal.aborted) {
@@ -54,11 +60,11 @@ export function openLogRoad(config: LogRoadConfig): LogRoad {
           await deliver(batch, signal);
         } catch (error) {
           // A line about it would be one more line that waits, each time.
-          if (!isRefused) log.debug("the logger takes no lines; they wait", { error });
-          isRefused = true;
+          if (refusals === 0) log.debug("the logger takes no lines; they wait", { error });
+          refusals += 1;
           return;
         }
-        isRefused = false;
+        refusals = 0;
         // What was dropped meanwhile came from the front of the batch.
         waiting.splice(0, Math.max(0, batch.length - (dropped - before)));
       }
@@ -68,7 +74,12 @@ export function openLogRoad(config: LogRoadConfig): LogRoad {
         log.warn("log lines were dropped while the logger was away", { lines });
       }
     };
-    const loop = startLoop({ clock, round: carry, pauseMs: config.pauseMs });
+    const { pauseMs, pauseCeilingMs } = config;
+    const loop = startLoop({
+      clock,
+      round: carry,
+      pauseMs: () => Math.min(pauseCeilingMs, pauseMs * 2 ** Math.min(refusals, doublingsMax)),
+    });
     return {
       ended: loop.ended,
       async [Symbol.asyncDispose]() {

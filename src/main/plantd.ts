@@ -25,7 +25,7 @@ const exitDefect = 70;
 const stopMs = 12_000;
 
 /** Lines of this process that may wait for the logger. */
-const road = { linesMax: 5000, pauseMs: 500, closeMs: 1000 };
+const road = { linesMax: 5000, pauseMs: 500, pauseCeilingMs: 5000, closeMs: 1000 };
 
 type RunCommand = Extract<Command, { kind: "run" }>;
 

@@ -7,7 +7,13 @@ import { fakeClock } from "../../fakes/clock.ts";
 
 function setUp() {
   const clock = fakeClock();
-  const road = openLogRoad({ linesMax: 5, batchMax: 2, pauseMs: 100, closeMs: 500 });
+  const road = openLogRoad({
+    linesMax: 5,
+    batchMax: 2,
+    pauseMs: 100,
+    pauseCeilingMs: 300,
+    closeMs: 500,
+  });
   const log = openLog({ service: "t", level: "info", write: (line) => road.push(line) });
   const seen = { batches: [] as string[][], isAway: false };
   const deliver = async (lines: readonly string[]) => {
@@ -40,6 +46,23 @@ test("while the logger is away the oldest go, and the loss is told when it is ba
   const lines = seen.batches.flat();
   assert.deepEqual(lines.slice(0, 5), ["5", "6", "7", "8", "9"]);
   assert.match(lines[5] ?? "", /"lines":4.*dropped/);
+  await running[Symbol.asyncDispose]();
+});
+
+test("a logger that stays away is tried less and less often, up to the ceiling", async () => {
+  const { clock, road } = setUp();
+  const triedMs: number[] = [];
+  const deliver = async () => {
+    triedMs.push(clock.monotonicMs());
+    throw new Error("nobody there");
+  };
+  const log = openLog({ service: "t", level: "info", write: () => {} });
+  const fromMs = clock.monotonicMs();
+  road.push("1");
+  const running = road.start({ clock, log, deliver });
+  for (let step = 0; step < 12; step += 1) await clock.advance(100);
+  const waits = triedMs.map((atMs) => atMs - fromMs);
+  assert.deepEqual(waits, [0, 200, 500, 800, 1100]);
   await running[Symbol.asyncDispose]();
 });
 
