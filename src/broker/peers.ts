@@ -153,7 +153,15 @@ export function register(
   handOver(service, peer.share);
   settle(state, service);
   beat(state, worker);
+  watchSooner(state);
   pump(state, service);
+}
+
+/** A worker is new: it is looked at as often as it must, also where there was none before. */
+function watchSooner(state: State): void {
+  const atMs = state.nowMs + state.settings.heartbeatMs / 4;
+  state.watchMs = Math.min(state.watchMs, atMs);
+  state.wakeMs = Math.min(state.wakeMs, atMs);
 }
 
 function newWorker(peer: Peer, service: Service, concurrency: number): Worker {

@@ -7,6 +7,8 @@ import { cutHeld } from "./streams.ts";
 
 /** Requests that end in one tick at most: whatever else there is to do comes in between. */
 const dueMax = 1000;
+/** Longest time between two looks where nobody is to be looked at. */
+const idleMsMax = 5000;
 
 /** Ends what has waited too long, drops silent workers, and beats to the others. */
 export function watch(state: State): void {
@@ -15,14 +17,21 @@ export function watch(state: State): void {
   for (const request of due) {
     if (!request.isOver) expire(state, request);
   }
-  const periodMs = state.settings.heartbeatMs / 4;
+  const periodMs = periodOf(state);
   if (state.nowMs >= state.watchMs) {
     state.watchMs = state.nowMs + periodMs;
     for (const worker of state.workers) watchWorker(state, worker);
   }
   const wakeMs = Math.min(state.watchMs, state.wheel.nextMs(state.nowMs, periodMs));
   state.wakeMs = due.length < dueMax ? wakeMs : state.nowMs;
-  endLost(state);
+  if (state.lost.length > 0) endLost(state);
+}
+
+/** Time between two looks at the workers; without any there is less to look at. */
+function periodOf({ settings, workers }: State): number {
+  const { heartbeatMs } = settings;
+  const isIdle = workers.size === 0 && heartbeatMs <= idleMsMax;
+  return isIdle ? heartbeatMs : heartbeatMs / 4;
 }
 
 function watchWorker(state: State, worker: Worker): void {

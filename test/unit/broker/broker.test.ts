@@ -458,13 +458,23 @@ test("what open requests hold is bounded in bytes, for one client and for all", 
 });
 
 test("the broker looks soon where something is due, and seldom otherwise", () => {
-  const { state, ask, tick } = bench();
+  const { state, ask, tick, ready } = bench();
   tick(1000);
-  assert.equal(state.wakeMs, 1250);
+  assert.equal(state.wakeMs, 2000);
   ask("c", 1, "echo", 60);
   assert.equal(state.wakeMs, 1075);
   tick(1075);
-  assert.equal(state.wakeMs, 1250);
+  assert.equal(state.wakeMs, 2000);
+  ready("w", "another");
+  assert.equal(state.wakeMs, 1325);
+  tick(1325);
+  assert.equal(state.wakeMs, 1575);
+});
+
+test("a broker with long heartbeats and no worker still looks four times in each", () => {
+  const { state, tick } = bench({ heartbeatMs: 6000, livenessMs: 12_000 });
+  tick(0);
+  assert.equal(state.wakeMs, 1500);
 });
 
 test("under random traffic nothing is lost: every request ends once, and nothing stays open", () => {
