@@ -18,10 +18,66 @@ import {
 import { slotEndMs } from "./timing-wheel.ts";
 
 const nothing: Frames = [];
+const noBytes = new Uint8Array(0);
+/** Records of requests that are over, kept for the next ones. */
+const spareMax = 1024;
 /** Requests of lost workers that are dealt with in one go. */
 const lostMax = 1000;
 /** Cancelled requests that may stay unanswered: always, by one worker, by all of a principal. */
 const abandonedMax = { few: 64, worker: 1024, share: 16_384 } as const;
+
+/** A record of no request: all that `newRequest` does not set is as it must be then. */
+function blankRequest(service: Service): Request {
+  return {
+    order: 0,
+    service,
+    key: 0,
+    flags: 0,
+    dueMs: Number.POSITIVE_INFINITY,
+    arrivedMs: 0,
+    trace: noBytes,
+    client: undefined,
+    atClient: 0,
+    body: nothing,
+    size: 0,
+    heldBytes: 0,
+    id: 0,
+    worker: undefined,
+    atWorker: -1,
+    attempts: 0,
+    hasParts: false,
+    stream: undefined,
+    turn: undefined,
+    isAbandoned: false,
+    isOver: false,
+    isFresh: false,
+    newer: undefined,
+    older: undefined,
+    before: undefined,
+    after: undefined,
+    isLinked: false,
+    wakeMs: 0,
+    slot: -1,
+    sooner: undefined,
+    later: undefined,
+  };
+}
+
+/**
+ * Keeps the record of a request for another one. Only for one that is over and that stands in no
+ * list: its client, its worker, its place, the wheel and its neighbours know it no more.
+ */
+function recycle(state: State, request: Request): void {
+  if (state.spare.length >= spareMax) return;
+  request.trace = noBytes;
+  request.atWorker = -1;
+  request.attempts = 0;
+  request.hasParts = false;
+  request.stream = undefined;
+  request.isAbandoned = false;
+  request.isOver = false;
+  state.spare.push(request);
+}
 
 /** A request that came in: in the client's list, not yet waiting nor with a worker. */
 export function newRequest(
@@ -34,39 +90,20 @@ export function newRequest(
   state.order += 1;
   const dueMs =
     head.remainingMs === plant.noDeadline ? Number.POSITIVE_INFINITY : nowMs + head.remainingMs;
-  const request: Request = {
-    order: state.order,
-    service,
-    key: head.id,
-    flags: head.flags,
-    dueMs,
-    arrivedMs: nowMs,
-    trace: head.trace,
-    client,
-    atClient: client.open.length,
-    body,
-    size: sizeOf(body),
-    heldBytes: 0,
-    id: 0,
-    worker: undefined,
-    atWorker: -1,
-    attempts: 0,
-    hasParts: false,
-    stream: undefined,
-    turn: undefined,
-    isAbandoned: false,
-    isOver: false,
-    isFresh: true,
-    newer: undefined,
-    older: state.fresh,
-    before: undefined,
-    after: undefined,
-    isLinked: false,
-    wakeMs: 0,
-    slot: -1,
-    sooner: undefined,
-    later: undefined,
-  };
+  const request = state.spare.pop() ?? blankRequest(service);
+  request.order = state.order;
+  request.service = service;
+  request.key = head.id;
+  request.flags = head.flags;
+  request.dueMs = dueMs;
+  request.arrivedMs = nowMs;
+  request.trace = head.trace;
+  request.client = client;
+  request.atClient = client.open.length;
+  request.body = body;
+  request.size = sizeOf(body);
+  request.isFresh = true;
+  request.older = state.fresh;
   client.open.push(request);
   client.peer.share.requests += 1;
   state.open += 1;
@@ -291,11 +328,12 @@ export function leaveWorker(state: State, worker: Worker, request: Request): voi
   state.dispatched -= 1;
 }
 
-/** The worker is done with the request and may have the next one. */
+/** The worker is done with the request, which is no more, and may have the next one. */
 export function release(state: State, worker: Worker, request: Request): void {
   detach(state, request);
   leaveWorker(state, worker, request);
   end(state, request);
+  recycle(state, request);
   offer(state, worker);
 }
 

@@ -123,17 +123,17 @@ export interface Turn extends Linked<Turn> {
   count: number;
 }
 
-/** A request between its arrival and its last reply. */
+/** A request between its arrival and its last reply; then its record may serve another one. */
 export interface Request extends Linked<Request>, Timed<Request> {
   /** Grows from request to request. */
-  readonly order: number;
-  readonly service: Service;
+  order: number;
+  service: Service;
   /** The client's own id. */
-  readonly key: number;
-  readonly flags: number;
+  key: number;
+  flags: number;
   /** Monotonic time at which nobody waits any more; Infinity without a deadline. */
-  readonly dueMs: number;
-  readonly arrivedMs: number;
+  dueMs: number;
+  arrivedMs: number;
   trace: Uint8Array;
   /** Who asked; none once it gave up, so that replies go nowhere. */
   client: Client | undefined;
@@ -257,6 +257,8 @@ export interface State {
   readonly lost: Request[];
   /** The newest request whose bytes still lie in what the transport read; the others follow. */
   fresh: Request | undefined;
+  /** Records for requests to come. */
+  readonly spare: Request[];
   readonly counters: Mutable<CountersAnswer>;
   readonly refused: Record<Refusal, number>;
   /** When a refusal was noted last, by principal and what it was about. */
@@ -319,6 +321,7 @@ export function newState(settings: BrokerSettings, about: About, nowMs = 0): Sta
     wheel: new TimingWheel(),
     lost: [],
     fresh: undefined,
+    spare: [],
     counters: noCounts(),
     refused: noRefusals(),
     noted: new Map(),
