@@ -5,6 +5,7 @@ import {
   bytesOf,
   commandFrame,
   commandOf,
+  empty,
   endsAt,
   type Frames,
   header,
@@ -16,7 +17,6 @@ import {
   requestBodyOf,
   serviceFrame,
   serviceOf,
-  withBody,
   wordAt,
 } from "./frame.ts";
 import type { FromClient, FromWorker, Head, OwnFromWorker, ToClient, ToWorker } from "./message.ts";
@@ -67,15 +67,17 @@ const disconnect: Frames = [workerFrame, commandFrame(workerCommands.disconnect)
 
 /** Encodes what a client says. */
 export function encodeFromClient(message: FromClient): Frames {
-  const start = startOf(clientFrame, clientCommands[message.kind], message);
+  const command = clientCommands[message.kind];
   switch (message.kind) {
     case "request":
-      return withBody(start, message.body);
+      return wholeOf(clientFrame, command, message);
     case "cancel":
-      return start;
-    case "credit":
+      return startOf(clientFrame, command, message);
+    case "credit": {
+      const start = startOf(clientFrame, command, message);
       start.push(countFrame(message.credit));
       return start;
+    }
   }
 }
 
@@ -106,8 +108,9 @@ export function decodeFromClient(frames: Frames): FromClient {
 
 /** Encodes what the broker says to a client. */
 export function encodeToClient(message: ToClient): Frames {
-  const start = startOf(clientFrame, clientCommands[message.kind], message);
-  if (message.kind !== "error") return withBody(start, message.body);
+  const command = clientCommands[message.kind];
+  if (message.kind !== "error") return wholeOf(clientFrame, command, message);
+  const start = startOf(clientFrame, command, message);
   start.push(message.error);
   return start;
 }
@@ -144,7 +147,7 @@ export function encodeFromWorker(message: OwnFromWorker): Frames {
     case "partial":
     case "final":
     case "returned":
-      return withBody(startOf(workerFrame, workerCommands[message.kind], message), message.body);
+      return wholeOf(workerFrame, workerCommands[message.kind], message);
     case "error": {
       const start = startOf(workerFrame, workerCommands.error, message);
       start.push(message.error);
@@ -202,7 +205,7 @@ export function decodeFromWorker(frames: Frames): FromWorker {
 export function encodeToWorker(message: ToWorker): Frames {
   switch (message.kind) {
     case "request":
-      return withBody(startOf(workerFrame, workerCommands.request, message), message.body);
+      return wholeOf(workerFrame, workerCommands.request, message);
     case "cancel":
       return startOf(workerFrame, workerCommands.cancel, message);
     case "credit": {
@@ -256,6 +259,22 @@ function startOf(
   about: { readonly service: string; readonly head: Head },
 ): Uint8Array[] {
   return [header, commandFrame(command), serviceFrame(about.service), encodeHead(about.head)];
+}
+
+/** A message with a body, as one list that need not grow. */
+function wholeOf(
+  header: Uint8Array,
+  command: number,
+  about: { readonly service: string; readonly head: Head; readonly body: Frames },
+): Frames {
+  const { body } = about;
+  const frames: Uint8Array[] = new Array(4 + body.length);
+  frames[0] = header;
+  frames[1] = commandFrame(command);
+  frames[2] = serviceFrame(about.service);
+  frames[3] = encodeHead(about.head);
+  for (let at = 0; at < body.length; at += 1) frames[4 + at] = body[at] ?? empty;
+  return frames;
 }
 
 function encodeHead(head: Head): Uint8Array {

@@ -26,6 +26,8 @@ const gatherBytesMin = 256;
 const gatherBytesMax = 65_536;
 
 const empty: Buffer = Buffer.alloc(0);
+/** The list of frames while there is none. */
+const none: Buffer[] = [];
 /** All frames of one byte. */
 const single = Array.from({ length: 256 }, (_, byte) => Buffer.alloc(1, byte));
 
@@ -92,8 +94,11 @@ export class FrameReader {
   #chunk: Buffer = empty;
   #at = 0;
   /** Frames of the message under way; those from `#fresh` on are views of the chunk. */
-  #frames: Buffer[] = [];
+  #frames: Buffer[] = none;
+  #count = 0;
   #fresh = 0;
+  /** Frames the last message had; a list made for so many need not grow. */
+  #usual = 1;
   #bytes = 0;
   /** The head of a frame that was cut. */
   #head: Buffer | undefined;
@@ -145,7 +150,9 @@ export class FrameReader {
         continue;
       }
       this.spent += 1;
-      this.#frames.push(this.#shared(frame));
+      if (this.#count === 0) this.#frames = new Array(this.#usual);
+      this.#frames[this.#count] = this.#shared(frame);
+      this.#count += 1;
       if ((this.#flags & flag.more) !== 0) continue;
       this.spent += messageCost;
       if (!this.#finish()) return this.#rest();
@@ -155,7 +162,10 @@ export class FrameReader {
 
   #finish(): boolean {
     const frames = this.#frames;
-    this.#frames = [];
+    if (frames.length > this.#count) frames.length = this.#count;
+    this.#usual = this.#count;
+    this.#frames = none;
+    this.#count = 0;
     this.#fresh = 0;
     this.#bytes = 0;
     return this.#sink.takeMessage(frames);
@@ -179,7 +189,7 @@ export class FrameReader {
 
   /** The frame of an earlier message in this place, if it has these bytes: no view is made. */
   #known(from: number, to: number): Buffer | undefined {
-    const known = this.#seen?.[this.#frames.length];
+    const known = this.#seen?.[this.#count];
     if (known === undefined || known.length !== to - from) return undefined;
     const chunk = this.#chunk;
     for (let at = 0; at < known.length; at += 1) {
@@ -238,7 +248,7 @@ export class FrameReader {
     if (!this.mayTakeMessages) return "handshake";
     this.#bytes += length;
     if (this.#bytes > this.#limits.messageBytesMax) return "size";
-    return this.#frames.length >= this.#limits.framesMax ? "frames" : undefined;
+    return this.#count >= this.#limits.framesMax ? "frames" : undefined;
   }
 
   /** More of a cut body; the frame once it is whole. */
@@ -262,7 +272,7 @@ export class FrameReader {
 
   /** The frame of an earlier message in its place when the bytes are the same. */
   #shared(frame: Buffer): Buffer {
-    const place = this.#frames.length;
+    const place = this.#count;
     const { length } = frame;
     if (place >= seenMax || length > shortBodyMax || length < 2) return frame;
     this.#seen ??= [];
@@ -284,7 +294,7 @@ export class FrameReader {
   #rest(): ReadStop {
     if (this.#at < this.#chunk.length) return "more";
     const wholeBytes = this.#chunk.buffer.byteLength;
-    for (let at = this.#fresh; at < this.#frames.length; at += 1) {
+    for (let at = this.#fresh; at < this.#count; at += 1) {
       const frame = this.#frames[at] ?? empty;
       if (frame.buffer === this.#chunk.buffer && frame.length * 2 < wholeBytes) {
         const own = Buffer.allocUnsafeSlow(frame.length);
@@ -292,13 +302,13 @@ export class FrameReader {
         this.#frames[at] = own;
       }
     }
-    this.#fresh = this.#frames.length;
+    this.#fresh = this.#count;
     this.#chunk = empty;
     this.#at = 0;
     this.held =
-      this.#frames.length === 0 && this.#gathering === undefined
+      this.#count === 0 && this.#gathering === undefined
         ? 0
-        : Math.max(0, this.#bytes - this.#missing) + frameOverheadBytes * (this.#frames.length + 1);
+        : Math.max(0, this.#bytes - this.#missing) + frameOverheadBytes * (this.#count + 1);
     return "dry";
   }
 }
