@@ -129,13 +129,8 @@ export class Turns {
         this.#backlog = [];
         for (const one of backlog) one.serve();
       }
-      const dirty = this.#dirty;
-      this.#dirty = [];
-      const isHeld = this.#mustHold(dirty.length);
-      for (const one of dirty) {
-        if (isHeld && one.fresh < enoughBytes) this.#dirty.push(one);
-        else one.flush();
-      }
+      const isHeld = this.#mustHold(this.#dirty.length);
+      this.#write(isHeld ? enoughBytes : 0);
       if (!isHeld) return;
       this.schedule();
       this.#isNews = false;
@@ -143,6 +138,27 @@ export class Turns {
       this.#deps.onDefect(error);
     }
   };
+
+  /** Lets those write with so much to write or more; the others wait, ahead of whoever comes. */
+  #write(bytesMin: number): void {
+    const dirty = this.#dirty;
+    const { length } = dirty;
+    let waiting = 0;
+    let done = 0;
+    try {
+      while (done < length) {
+        const one = dirty[done];
+        done += 1;
+        if (one === undefined || one.fresh >= bytesMin) one?.flush();
+        else {
+          dirty[waiting] = one;
+          waiting += 1;
+        }
+      }
+    } finally {
+      if (waiting < done) dirty.copyWithin(waiting, done).length -= done - waiting;
+    }
+  }
 
   #beginReading(): void {
     let active = 0;
