@@ -13,7 +13,8 @@ import {
 import type { Refusal } from "./answers.ts";
 import { crowdIn } from "./crowding.ts";
 import { answerInternal, isInternal } from "./mmi.ts";
-import { abandon, dispatch, enqueue, newRequest } from "./requests.ts";
+import { enqueue } from "./queue.ts";
+import { abandon, dispatch, newRequest } from "./requests.ts";
 import { bytesRefusal, requestsRefusal, serviceFor } from "./room.ts";
 import {
   countRefusal,

@@ -3,7 +3,8 @@
 import { type Frames, sizeOf } from "../mdp/mdp.ts";
 import { letGo } from "./pauses.ts";
 import { ban } from "./peers.ts";
-import { detach, end, leaveWorker, lose, own, pump, putBack } from "./requests.ts";
+import { putBack } from "./queue.ts";
+import { detach, end, leaveWorker, lose, own, pump } from "./requests.ts";
 import { bytesRefusal } from "./room.ts";
 import { countRefused, limitError, sayFailed, sendAway } from "./speech.ts";
 import type { Request, State, Worker } from "./state.ts";
