@@ -1,5 +1,6 @@
 // Where requests wait: at each service the clients take turns, each with its own in order.
 // It must not know how a request is served, or how it ends.
+import { assert } from "../util/assert.ts";
 import { LinkedList } from "./linked-list.ts";
 import { holdBytes, settle } from "./room.ts";
 import type { Request, State, Turn } from "./state.ts";
@@ -15,7 +16,7 @@ export function enqueue(state: State, request: Request): void {
 /** The turn of a request's client at its service, in the list of turns. */
 function turnOf(request: Request): Turn {
   const { service, client } = request;
-  if (client === undefined) throw new Error("a request nobody waits for cannot wait");
+  assert(client !== undefined, "a request that waits has a client");
   let turn = service.turnByClient.get(client);
   if (turn === undefined) {
     turn = {

@@ -1,5 +1,6 @@
 // One ROUTER made of two, each with a part of the listeners; peers of the second have a mark before
 // their names. It must not know which libraries they are.
+import { assert } from "../util/assert.ts";
 import { newPlaces, Pool } from "./pool.ts";
 import type {
   Listener,
@@ -30,9 +31,7 @@ export async function bindMixedRouter(
   const options = { ...given, pool: new Pool(given.sendBytesTotalMax), places };
   const ways = [...new Set(options.listeners.map(bindOf))];
   const [first, second] = ways;
-  if (first === undefined || second === undefined || ways.length > 2) {
-    throw new RangeError("a mixed router has two ways");
-  }
+  assert(ways.length === 2 && first !== undefined && second !== undefined, "there are two ways");
   const of = (way: Bind) => options.listeners.filter((listener) => bindOf(listener) === way);
   const one = await first(deps, { ...options, listeners: of(first) });
   try {
