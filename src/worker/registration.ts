@@ -1,9 +1,9 @@
-// The worker's place at the broker: ready, beats, requests in, replies out, loss and return.
+// The worker's place at the broker: ready, beats, requests in, loss and return.
 // It must not know what operations do.
-import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
+import { type Frames, plant } from "../mdp/mdp.ts";
 import type { Clock } from "../util/clock.ts";
 import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
-import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { type Running, startLoop, within } from "../util/running.ts";
@@ -14,7 +14,8 @@ import {
   type Transport,
 } from "../wire/wire.ts";
 import { Assignment, type Carrier } from "./assignment.ts";
-import { encodeError, isPromise, type RawOperation } from "./operations.ts";
+import { isPromise, type RawOperation } from "./operations.ts";
+import { Replies, replyFramesMax } from "./replies.ts";
 import { Standing } from "./standing.ts";
 
 /** A registered worker. */
@@ -44,7 +45,6 @@ export interface RegistrationSettings {
 }
 
 /** Frames and bytes a message may have beside its body. */
-const framesMax = 1024;
 const headroomFrames = 8;
 const headroomBytes = 4096;
 /** Messages waiting for the broker. */
@@ -70,15 +70,13 @@ export class Registration implements Worker, Carrier {
   /** Operations under way, of lost connections too. */
   #running = 0;
   #onIdle: (() => void) | undefined;
-  /** Last words that found the queue full; they go first once there is room. */
-  #held: Frames[] = [];
   readonly #beat: Running;
   readonly #deadlines: Deadlines;
   readonly #dealer: SteadyDealer;
+  readonly #replies: Replies;
   /** READY was said on this connection, and no DISCONNECT was heard. */
   #isRegistered = false;
   #closed: Promise<void> | undefined;
-  #hasRoom = true;
   #heardMs = 0;
   /** Silent for too long at the last look; after a standstill of ours, beats are yet to be read. */
   #isSuspect = false;
@@ -92,6 +90,7 @@ export class Registration implements Worker, Carrier {
     this.#deadlines = watchDeadlines(deps.clock, (nowMs) => this.#expire(nowMs));
     this.#standing = new Standing(deps.log, settings);
     this.#dealer = this.#openDealer();
+    this.#replies = new Replies(deps.log, this.#dealer, this);
     const { clock } = deps;
     this.#beat = startLoop({ clock, round: () => this.#round(), pauseMs: settings.heartbeatMs });
   }
@@ -105,7 +104,7 @@ export class Registration implements Worker, Carrier {
   }
 
   get hasRoom(): boolean {
-    return this.#hasRoom;
+    return this.#replies.hasRoom;
   }
 
   nowMs(): number {
@@ -139,7 +138,7 @@ export class Registration implements Worker, Carrier {
   /** Asks for no more; the newest goes back first, so that all find their old order. */
   #leave(): void {
     if (!this.#isRegistered) return;
-    this.#say(plant.encodeFromWorker({ kind: "leave" }));
+    this.#replies.say(plant.encodeFromWorker({ kind: "leave" }));
     for (const assignment of this.#waiting.splice(0).reverse()) this.#giveBack(assignment);
   }
 
@@ -147,7 +146,7 @@ export class Registration implements Worker, Carrier {
   #giveBack({ head, body }: Assignment): void {
     const { service } = this;
     this.#assignments.delete(head.id);
-    this.#say(plant.encodeFromWorker({ kind: "returned", service, head, body }));
+    this.#replies.say(plant.encodeFromWorker({ kind: "returned", service, head, body }));
   }
 
   /** Resolves when nothing is under way and the broker, having heard all of it, let us go. */
@@ -168,7 +167,7 @@ export class Registration implements Worker, Carrier {
       endpoint,
       curve,
       messageBytesMax: messageBytesMax + headroomBytes,
-      framesMax: framesMax + headroomFrames,
+      framesMax: replyFramesMax + headroomFrames,
       sendQueueMax,
       sendBytesMax: 4 * messageBytesMax,
       onMessage: (frames) => this.#hear(frames),
@@ -181,7 +180,7 @@ export class Registration implements Worker, Carrier {
   #up(): void {
     const { service, concurrency } = this.#settings;
     this.#isSuspect = false;
-    this.#hasRoom = true;
+    this.#replies.hasRoom = true;
     this.#heardMs = this.nowMs();
     if (this.#closed !== undefined) return;
     this.#isRegistered = true;
@@ -197,7 +196,7 @@ export class Registration implements Worker, Carrier {
       return;
     }
     this.#isSuspect = isSilent;
-    if (!this.#hasRoom) this.#drained();
+    if (!this.#replies.hasRoom) this.#drained();
     this.#dealer.send(plant.encodeFromWorker({ kind: "heartbeat" }));
   }
 
@@ -208,7 +207,7 @@ export class Registration implements Worker, Carrier {
     for (const assignment of this.#assignments.values()) assignment.abort("BROKER_LOST");
     this.#assignments.clear();
     this.#waiting = [];
-    this.#held = [];
+    this.#replies.forget();
     this.#tellIdle();
   }
 
@@ -266,14 +265,13 @@ export class Registration implements Worker, Carrier {
 
   #accept(assignment: Assignment): void {
     const { concurrency, service } = this.#settings;
-    const { head, connection } = assignment;
     if (this.#closed !== undefined) {
       this.#giveBack(assignment);
       return;
     }
     if (this.#assignments.size >= concurrency) {
       const detail = { limit: `requests served at once by ${service}`, max: concurrency };
-      this.#refuse(head, connection, new PlantError("LIMIT_REACHED", detail));
+      this.#replies.refuse(assignment, new PlantError("LIMIT_REACHED", detail));
       return;
     }
     if (this.#running >= concurrency || this.#waiting.length > 0) {
@@ -300,9 +298,9 @@ export class Registration implements Worker, Carrier {
         void this.#finishLater(assignment, reply);
         return;
       }
-      this.#sendFinal(assignment, reply);
+      this.#replies.sendFinal(assignment, reply);
     } catch (thrown) {
-      this.#fail(assignment, thrown);
+      this.#replies.fail(assignment, thrown);
     }
     this.#end(assignment);
   }
@@ -311,9 +309,9 @@ export class Registration implements Worker, Carrier {
     try {
       const body = await reply;
       if (assignment.hasWaiting) await assignment.flushed();
-      this.#sendFinal(assignment, body);
+      this.#replies.sendFinal(assignment, body);
     } catch (thrown) {
-      this.#fail(assignment, thrown);
+      this.#replies.fail(assignment, thrown);
     }
     this.#end(assignment);
     this.#beginWaiting();
@@ -336,67 +334,12 @@ export class Registration implements Worker, Carrier {
   }
 
   sendPart(assignment: Assignment, body: Frames): void {
-    this.#sendReply("partial", assignment, body);
-  }
-
-  #sendFinal(assignment: Assignment, body: Frames): void {
-    this.#sendReply("final", assignment, body);
-  }
-
-  /**
-   * Replies on the connection the request came by, or not at all.
-   * @throws PlantError MESSAGE_TOO_LARGE, INTERNAL
-   */
-  #sendReply(kind: "partial" | "final", assignment: Assignment, body: Frames): void {
-    const size = sizeOf(body);
-    const max = this.replyBytesMax;
-    if (size > max) throw new PlantError("MESSAGE_TOO_LARGE", { size, max });
-    if (body.length === 0 || body.length > framesMax) {
-      throw new PlantError("INTERNAL", { message: `a reply has 1 to ${framesMax} frames` });
-    }
-    if (assignment.connection !== this.#dealer.connection) return;
-    const { service } = this;
-    this.#say(plant.encodeFromWorker({ kind, service, head: assignment.head, body }));
-  }
-
-  /** Tells an error of a raw operation; what is no PlantError is a defect, and logged. */
-  #fail(assignment: Assignment, thrown: unknown): void {
-    const error = asPlantError(thrown);
-    const { head, connection } = assignment;
-    if (error.code === "INTERNAL") {
-      const { service, trace } = assignment;
-      this.#deps.log.error("A request failed", { code: error.code, trace, service, error });
-    }
-    this.#refuse(head, connection, error);
-  }
-
-  #refuse(head: plant.Head, connection: number, refusal: PlantError): void {
-    if (connection !== this.#dealer.connection) return;
-    const { service, replyBytesMax } = this;
-    const { log } = this.#deps;
-    const trace = Buffer.from(head.trace).toString("hex");
-    const error = encodeError(refusal, { log, trace, service, replyBytesMax }, false);
-    this.#say(plant.encodeFromWorker({ kind: "error", service, head, error }));
-  }
-
-  /** Sends, or keeps what finds no room until there is some; no parts are sent meanwhile. */
-  #say(frames: Frames): void {
-    if (!this.#dealer.isUp) return;
-    if (this.#hasRoom && this.#dealer.send(frames)) return;
-    this.#hasRoom = false;
-    this.#held.push(frames);
+    this.#replies.sendPart(assignment, body);
   }
 
   /** There is room again: first what was kept, then parts that wait. */
   #drained(): void {
-    let sent = 0;
-    for (const frames of this.#held) {
-      if (!this.#dealer.send(frames)) break;
-      sent += 1;
-    }
-    this.#held.splice(0, sent);
-    if (this.#held.length > 0) return;
-    this.#hasRoom = true;
+    if (!this.#replies.sendHeld()) return;
     for (const assignment of this.#assignments.values()) {
       if (assignment.hasWaiting) assignment.goOn();
     }
