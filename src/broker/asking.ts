@@ -7,7 +7,6 @@ import {
   type Frames,
   type FromClient,
   type FromPeer,
-  type Head,
   sizeOf,
 } from "../mdp/mdp.ts";
 import type { Refusal } from "./answers.ts";
@@ -17,6 +16,7 @@ import { enqueue } from "./queue.ts";
 import { abandon, dispatch, newRequest } from "./requests.ts";
 import { bytesRefusal, requestsRefusal, serviceFor } from "./room.ts";
 import {
+  answeredHead,
   countRefusal,
   countRefused,
   errorOf,
@@ -231,7 +231,7 @@ function answer(
   { name, dialect }: { readonly name: string; readonly dialect: Dialect },
   { service, head, body }: Asked,
 ): void {
-  const answered: Head = { ...head, remainingMs: 0 };
+  const answered = answeredHead(head);
   const frames = encodeToClient(dialect, {
     kind: "final",
     service,
@@ -239,5 +239,5 @@ function answer(
     body: answerInternal(state, service, body),
   });
   state.counters.replies += 1;
-  if (frames !== undefined) state.effects.push({ kind: "send", peer: name, frames });
+  if (frames !== undefined) state.effects.send(name, frames);
 }

@@ -26,7 +26,7 @@ import {
   sendBytesMax,
   sendQueueMax,
 } from "./state.ts";
-import { type Input, step } from "./step.ts";
+import { type Input, type Message, step } from "./step.ts";
 
 export type { Admission } from "../access/access.ts";
 export type {
@@ -102,7 +102,7 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
     },
     clock.monotonicMs(),
   );
-  const core = openCore(state, log);
+  const core = openCore(state, log, now);
   const opened = await (deps.transport ?? transport).bindRouter(
     { clock, random },
     {
@@ -115,8 +115,7 @@ export async function startBroker(deps: BrokerDeps, config: BrokerConfig): Promi
       receiveBytesTotalMax: config.receiveBytesTotalMax,
       connectionsMax: config.connectionsMax ?? config.peersMax,
       curve: config.curve,
-      onMessage: (peer, frames, door) =>
-        core.take({ kind: "message", peer, door, frames, nowMs: now() }),
+      onMessage: core.hear,
       onGone: (peer) => core.take({ kind: "gone", peer, nowMs: now() }),
       onSlow: (peer) => core.take({ kind: "slow", peer, nowMs: now() }),
       onDrained: (peer) => core.take({ kind: "drained", peer, nowMs: now() }),
@@ -185,15 +184,18 @@ function openLook(clock: Clock): () => number {
 interface Core {
   /** Lets the broker decide, and does what it says; in turn where that leads to more. */
   take(input: Input): void;
+  /** The same of a message. */
+  readonly hear: RouterOptions["onMessage"];
   open(socket: RouterSocket): void;
   /** Told when a tick is wanted sooner than it was. */
   onSooner: () => void;
 }
 
-function openCore(state: State, log: Log): Core {
+function openCore(state: State, log: Log, now: () => number): Core {
   let socket: RouterSocket | undefined;
   let isBusy = false;
   const later: Input[] = [];
+  let message: Message | undefined; // the same one each time
   const apply = (effect: Effect) => {
     switch (effect.kind) {
       case "send":
@@ -215,6 +217,20 @@ function openCore(state: State, log: Log): Core {
     onSooner() {},
     open(opened) {
       socket = opened;
+    },
+    hear(peer, frames, door) {
+      const nowMs = now();
+      if (isBusy || message === undefined) {
+        const next: Message = { kind: "message", peer, door, frames, nowMs };
+        message ??= next;
+        core.take(next);
+        return;
+      }
+      message.peer = peer;
+      message.door = door;
+      message.frames = frames;
+      message.nowMs = nowMs;
+      core.take(message);
     },
     take(input) {
       if (isBusy) {

@@ -1,11 +1,19 @@
 // Peers as they come, fall out of line and go. It must not know sockets or what bodies mean.
-import { abilities, encodeToClient, type FromPeer, type Head, type ToWorker } from "../mdp/mdp.ts";
+import { abilities, encodeToClient, type FromPeer, type ToWorker } from "../mdp/mdp.ts";
 import type { Refusal } from "./answers.ts";
 import { answerUnmet } from "./asking.ts";
 import { isInternal } from "./mmi.ts";
 import { abandon, expire, loseWork, pump } from "./requests.ts";
 import { forgetPeer, handOver, makeRoomForPeer, serviceFor, settle, shareOf } from "./room.ts";
-import { countRefusal, countRefused, errorOf, limitError, sendAway, tell } from "./speech.ts";
+import {
+  answeredHead,
+  countRefusal,
+  countRefused,
+  errorOf,
+  limitError,
+  sendAway,
+  tell,
+} from "./speech.ts";
 import type { Client, Door, Peer, Right, Service, State, Worker } from "./state.ts";
 
 const noRight: Right = {
@@ -79,9 +87,9 @@ function refuseUnmet(
   }
   if (message.kind !== "request") return;
   const { service } = message;
-  const head: Head = { ...message.head, remainingMs: 0 };
+  const head = answeredHead(message.head);
   const frames = encodeToClient(dialect, { kind: "error", service, head, error });
-  if (frames !== undefined) state.effects.push({ kind: "send", peer: from.peer, frames });
+  if (frames !== undefined) state.effects.send(from.peer, frames);
 }
 
 /**

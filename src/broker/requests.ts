@@ -95,7 +95,7 @@ export function newRequest(
   request.flags = head.flags;
   request.dueMs = dueMs;
   request.arrivedMs = nowMs;
-  request.trace = head.trace;
+  request.trace = plant.traceOf(head);
   request.client = client;
   request.atClient = client.open.length;
   request.body = body;

@@ -23,7 +23,7 @@ export function tell(state: State, worker: Worker, message: ToWorker): void {
   const frames = encodeToWorker(worker.peer.dialect, message);
   if (frames === undefined) return;
   worker.saidMs = state.nowMs;
-  state.effects.push({ kind: "send", peer: worker.peer.name, frames });
+  state.effects.send(worker.peer.name, frames);
 }
 
 /** What goes with every message to the worker about a request. */
@@ -34,6 +34,11 @@ export function headOf(state: State, request: Request): Head {
       ? plant.noDeadline
       : Math.min(plant.noDeadline, Math.max(0, Math.floor(dueMs - state.nowMs)));
   return { id, remainingMs, trace, flags };
+}
+
+/** What goes with an answer to a request that the broker did not take. */
+export function answeredHead(head: Head): Head {
+  return { id: head.id, remainingMs: 0, trace: plant.traceOf(head), flags: head.flags };
 }
 
 /** Sends a part or the last reply to the client, in its dialect. */
@@ -54,7 +59,7 @@ export function reply(
     client.slowMessages += 1;
     client.slowBytes += size;
   }
-  state.effects.push({ kind: "send", peer: client.peer.name, frames });
+  state.effects.send(client.peer.name, frames);
 }
 
 /** Tells a client what went wrong, where its dialect has words for it. */
@@ -66,7 +71,7 @@ export function sayError(
   const { dialect, name } = client.peer;
   const { service, head, error } = about;
   const frames = encodeToClient(dialect, { kind: "error", service, head, error });
-  if (frames !== undefined) state.effects.push({ kind: "send", peer: name, frames });
+  if (frames !== undefined) state.effects.send(name, frames);
 }
 
 /** Tells the client of a request what became of it. */
@@ -87,7 +92,7 @@ export function sendAway(
   if (error !== undefined) said.unshift({ kind: "refused", error });
   for (const message of said) {
     const frames = encodeToWorker(dialect, message);
-    if (frames !== undefined) state.effects.push({ kind: "send", peer, frames });
+    if (frames !== undefined) state.effects.send(peer, frames);
   }
 }
 

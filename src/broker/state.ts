@@ -134,6 +134,7 @@ export interface Request extends Linked<Request>, Timed<Request> {
   /** Monotonic time at which nobody waits any more; Infinity without a deadline. */
   dueMs: number;
   arrivedMs: number;
+  /** As `traceOf` tells it. */
   trace: Uint8Array;
   /** Who asked; none once it gave up, so that replies go nowhere. */
   client: Client | undefined;
@@ -187,7 +188,7 @@ export interface Service {
 
 /** Something to be done outside. */
 export type Effect =
-  | { readonly kind: "send"; readonly peer: string; readonly frames: Frames }
+  | { readonly kind: "send"; peer: string; frames: Frames }
   /** Where the transport cannot, the input `unpausable` says so. */
   | { readonly kind: "pause" | "resume"; readonly peer: string }
   /** A refusal nobody heard of in the last minute. */
@@ -197,6 +198,16 @@ export type Effect =
 export class Effects {
   readonly items: Effect[] = [];
   size = 0;
+
+  /** Something to be sent, which most effects are: the last one in this place is used again. */
+  send(peer: string, frames: Frames): void {
+    const known = this.items[this.size];
+    if (known?.kind === "send") {
+      known.peer = peer;
+      known.frames = frames;
+    } else this.items[this.size] = { kind: "send", peer, frames };
+    this.size += 1;
+  }
 
   push(effect: Effect): void {
     this.items[this.size] = effect;

@@ -12,16 +12,19 @@ import { slowDown, speedUp } from "./streams.ts";
 import { watch } from "./watch.ts";
 import { hearWorker } from "./working.ts";
 
-/** What happens to the broker; times are monotonic. */
+/** A message came in. */
+export interface Message {
+  readonly kind: "message";
+  peer: string;
+  /** The listener the peer comes in by. */
+  door: Door;
+  frames: Frames;
+  nowMs: number;
+}
+
+/** What happens to the broker; times are monotonic, and nothing of it is kept. */
 export type Input =
-  | {
-      readonly kind: "message";
-      readonly peer: string;
-      /** The listener the peer comes in by. */
-      readonly door: Door;
-      readonly frames: Frames;
-      readonly nowMs: number;
-    }
+  | Readonly<Message>
   /** The connection of a peer is gone; much, or little again, waits for it; it cannot be paused. */
   | {
       readonly kind: "gone" | "slow" | "drained" | "unpausable";
@@ -36,8 +39,6 @@ const malformed: RefusalNote = {
   service: undefined,
   trace: undefined,
 };
-
-type Message = Extract<Input, { kind: "message" }>;
 
 /**
  * Changes the state and returns what is to be done, in order; the list is the same one each time,

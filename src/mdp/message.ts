@@ -14,7 +14,7 @@ export interface Head {
   readonly id: number;
   /** Milliseconds left, or `noDeadline`. */
   readonly remainingMs: number;
-  /** 16 bytes; of a message received, a view of its head frame. */
+  /** 16 bytes, of a message received a view of its head frame; to be written, `traceOf`, too. */
   readonly trace: Uint8Array;
   readonly flags: number;
 }

@@ -32,8 +32,10 @@ const workerHeader = "PLNW01";
 const clientFrame = bytesOf(clientHeader);
 const workerFrame = bytesOf(workerHeader);
 
-/** Length of the head frame. */
+/** Length of the head frame, and where the trace lies in it. */
 const headBytes = 29;
+const traceAt = 12;
+const traceBytes = 16;
 /** Most requests a worker may announce to serve at once, and most credit at a time. */
 const countMax = 65_535;
 
@@ -89,16 +91,16 @@ export function decodeFromClient(frames: Frames): FromClient {
   switch (commandOf(frames[1])) {
     case clientCommands.request: {
       const service = serviceOf(frames[2]);
-      const head = decodeHead(frames[3]);
+      const head = headAsItCame(frames[3]);
       return { kind: "request", service, head, body: requestBodyOf(frames, 4, service) };
     }
     case clientCommands.cancel:
       endsAt(frames, 4);
-      return { kind: "cancel", service: serviceOf(frames[2]), head: decodeHead(frames[3]) };
+      return { kind: "cancel", service: serviceOf(frames[2]), head: headAsItCame(frames[3]) };
     case clientCommands.credit: {
       endsAt(frames, 5);
       const service = serviceOf(frames[2]);
-      const head = decodeHead(frames[3]);
+      const head = headAsItCame(frames[3]);
       return { kind: "credit", service, head, credit: countOf(frames[4], "credit") };
     }
     default:
@@ -283,7 +285,8 @@ function encodeHead(head: Head): Uint8Array {
   putId(frame, head.id);
   putWord(frame, 8, head.remainingMs);
   const { trace } = head;
-  for (let at = 0; at < 16; at += 1) frame[12 + at] = trace[at] ?? 0;
+  const from = trace.length === headBytes ? traceAt : 0;
+  for (let at = 0; at < traceBytes; at += 1) frame[traceAt + at] = trace[from + at] ?? 0;
   frame[28] = head.flags;
   return frame;
 }
@@ -309,22 +312,17 @@ class HeadAsItCame implements Head {
   }
 
   get trace(): Uint8Array {
-    return this.frame.subarray(12, 28);
+    return this.frame.subarray(traceAt, traceAt + traceBytes);
   }
+}
+
+/** What to keep of a head to write its trace again, without a view of the trace alone. */
+export function traceOf(head: Head): Uint8Array {
+  return head instanceof HeadAsItCame ? head.frame : head.trace;
 }
 
 function headAsItCame(frame: Uint8Array | undefined): Head {
   return frame === undefined ? malformed("head") : new HeadAsItCame(frame);
-}
-
-function decodeHead(frame: Uint8Array | undefined): Head {
-  if (frame?.length !== headBytes) return malformed("head");
-  return {
-    id: headId(frame),
-    remainingMs: wordAt(frame, 8),
-    trace: frame.subarray(12, 28),
-    flags: frame[28] ?? 0,
-  };
 }
 
 function errorOf(frame: Uint8Array | undefined): Uint8Array {
