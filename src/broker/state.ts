@@ -301,7 +301,7 @@ export interface State {
 export const placesMax = 2 ** 20;
 /** High bits of a request's id: ids are below 2^53. */
 export const generations = 2 ** 33;
-/** Messages and bytes waiting per peer; more than half of it makes a peer slow. */
+/** Messages and bytes waiting per peer; more than `slowPart` of it makes a peer slow. */
 export const sendQueueMax = 16_384;
 export const sendBytesMax = 67_108_864;
 

@@ -1,6 +1,7 @@
 // Replies in parts: passed on or joined, and paced so that a slow reader slows its own stream only.
 // It must not know sockets, clocks, or what parts mean.
 import { abilities, type Frames, plant, sizeOf } from "../mdp/mdp.ts";
+import { slowPart } from "../wire/wire.ts";
 import { holdWorker, letGo } from "./pauses.ts";
 import { letBodyGo, own, stop } from "./requests.ts";
 import { bytesRefusal, holdBytes } from "./room.ts";
@@ -19,6 +20,10 @@ const window = plant.creditAtStart;
 const excessMax = 4 * window;
 /** What a frame that is kept to be joined counts beside its bytes: it costs time to send, too. */
 const frameBytes = 1024;
+/** Part of the queue of a client that may still be filled once it is slow, */
+const restPart = 1 - slowPart;
+/** and what is kept of it for last words. */
+const sparePart = 1 / 8;
 
 /** Passes a part on, if anybody wants it. */
 export function passPart(state: State, request: Request, body: Frames): void {
@@ -129,8 +134,9 @@ function mustHold(request: Request, client: Client, stream: Stream): boolean {
 export function overflows({ settings }: State, client: Client): boolean {
   if (!client.isSlow) return false;
   const { slowMessages, slowBytes } = client;
-  const roomBytes = Math.max(sendBytesMax / 8, sendBytesMax / 2 - settings.messageBytesMax);
-  return slowMessages > (3 * sendQueueMax) / 8 || slowBytes > roomBytes;
+  const restBytes = restPart * sendBytesMax - settings.messageBytesMax;
+  const roomBytes = Math.max(sparePart * sendBytesMax, restBytes);
+  return slowMessages > (restPart - sparePart) * sendQueueMax || slowBytes > roomBytes;
 }
 
 /** Ends a stream nobody reads: the client hears why, the worker is told to stop. */

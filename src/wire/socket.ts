@@ -83,6 +83,11 @@ export interface WireDeps {
   readonly random: Random;
 }
 
+/** A peer is slow once more than this part of what may wait for it waits, be it messages or bytes. */
+export const slowPart = 1 / 2;
+/** A slow peer has drained once no more than this part waits. */
+export const drainedPart = 1 / 8;
+
 export interface RouterOptions extends WireLimits {
   readonly listeners: readonly Listener[];
   /**
@@ -107,9 +112,9 @@ export interface RouterOptions extends WireLimits {
   readonly onMessage: (peer: Peer, frames: Frames, listener: Listener) => void;
   /** A peer is gone. libzmq tells it only when something is sent to the peer. */
   readonly onGone: (peer: Peer) => void;
-  /** More than half of what may wait for a peer waits; told once until `onDrained`. */
+  /** More than `slowPart` of what may wait for a peer waits; told once until `onDrained`. */
   readonly onSlow: (peer: Peer) => void;
-  /** Little waits for a slow peer now. */
+  /** No more than `drainedPart` waits for a slow peer now. */
   readonly onDrained: (peer: Peer) => void;
   /** A connection or message was refused; `peer` is missing where it has no name yet. */
   readonly onRefused: (refusal: WireRefusal, listener: Listener, peer: Peer | undefined) => void;

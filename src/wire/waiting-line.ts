@@ -1,6 +1,6 @@
 // Messages that wait to be sent, bounded by number and by bytes. It must not know where they go.
 import type { Pool } from "./pool.ts";
-import type { Frames } from "./socket.ts";
+import { drainedPart, type Frames, slowPart } from "./socket.ts";
 
 /** Bounds of a line; one message is always let in, however many bytes it has. */
 export interface LineLimits {
@@ -30,16 +30,16 @@ export class WaitingLine {
     return this.#messages.length - this.#at;
   }
 
-  /** More than half of what may wait waits. */
+  /** So much waits that the peer is slow. */
   get isLong(): boolean {
     const { messagesMax, bytesMax } = this.#limits;
-    return this.length * 2 > messagesMax || this.#bytes * 2 > bytesMax;
+    return this.length > slowPart * messagesMax || this.#bytes > slowPart * bytesMax;
   }
 
-  /** Hardly anything waits. */
+  /** So little waits that a slow peer is slow no more. */
   get isShort(): boolean {
     const { messagesMax, bytesMax } = this.#limits;
-    return this.length * 8 <= messagesMax && this.#bytes * 8 <= bytesMax;
+    return this.length <= drainedPart * messagesMax && this.#bytes <= drainedPart * bytesMax;
   }
 
   /** @returns false where there is no room for the message. */

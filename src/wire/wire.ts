@@ -29,6 +29,7 @@ export type {
   WireLimits,
   WireRefusal,
 } from "./socket.ts";
+export { slowPart } from "./socket.ts";
 export { openSteadyDealer, type SteadyDealer } from "./steady-dealer.ts";
 
 /** Names of the transports, as the setting `broker.transport` has them. */

@@ -1,7 +1,7 @@
 // What waits to be written to one peer: small frames are copied into slabs, large ones go by
 // reference. It must not know sockets; whoever writes takes the pieces.
 import type { Pool } from "./pool.ts";
-import type { Frames, WireLimits } from "./socket.ts";
+import { drainedPart, type Frames, slowPart, type WireLimits } from "./socket.ts";
 import { longHeadBytes, writeHead } from "./zmtp-codec.ts";
 
 /** The first slab of a peer in a turn is small, further ones are large. */
@@ -188,12 +188,13 @@ export function fits(outbox: Outbox, size: number, limits: WireLimits): boolean 
   return outbox.messages === 0 || outbox.bytes + size <= limits.sendBytesMax;
 }
 
-/** Whether more than half of what may wait waits. */
-export function isOverHalf(outbox: Outbox, limits: WireLimits): boolean {
-  return outbox.messages * 2 > limits.sendQueueMax || outbox.bytes * 2 > limits.sendBytesMax;
+/** Whether so much waits that the peer is slow. */
+export function isMuch({ messages, bytes }: Outbox, limits: WireLimits): boolean {
+  return messages > slowPart * limits.sendQueueMax || bytes > slowPart * limits.sendBytesMax;
 }
 
 /** Whether so little waits that a slow peer is slow no more. */
-export function isLittle(outbox: Outbox, limits: WireLimits): boolean {
-  return outbox.messages * 8 <= limits.sendQueueMax && outbox.bytes * 8 <= limits.sendBytesMax;
+export function isLittle({ messages, bytes }: Outbox, limits: WireLimits): boolean {
+  const { sendQueueMax, sendBytesMax } = limits;
+  return messages <= drainedPart * sendQueueMax && bytes <= drainedPart * sendBytesMax;
 }

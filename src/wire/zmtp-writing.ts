@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import type { Frames } from "./socket.ts";
 import { wireBytes } from "./zmtp-codec.ts";
 import type { ConnectionHost } from "./zmtp-host.ts";
-import { fits, isLittle, isOverHalf, type Outbox } from "./zmtp-outbox.ts";
+import { fits, isLittle, isMuch, type Outbox } from "./zmtp-outbox.ts";
 import type { Writer } from "./zmtp-turns.ts";
 
 /** The connection that is written to. */
@@ -89,7 +89,7 @@ export class Writing<Connection extends Written> implements Writer {
     this.#markDirty();
     if (outbox.fresh >= flushBytesMin || outbox.messages * 4 > limits.sendQueueMax) this.flush();
     if (pool.isOverfull) pool.relieve();
-    if (isOverHalf(outbox, limits)) this.#slowDown();
+    if (isMuch(outbox, limits)) this.#slowDown();
     return true;
   }
 

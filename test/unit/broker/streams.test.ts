@@ -257,3 +257,18 @@ test("a client that reads no replies is refused further requests, until it reads
   happen("drained", "c");
   assert.equal(codeOf(send("c", 100, [text("go")])), undefined);
 });
+
+test("a client that leaves seven eighths of its queue unread, in small replies, is refused", () => {
+  const { ready, ask, reply, happen, mmi } = bench();
+  ready("w");
+  mmi("mmi.services", "", "c");
+  happen("slow", "c"); // half of 16,384
+  let unread = 0;
+  for (; unread < 16_384; unread += 1) {
+    const order = ask("c", unread);
+    if (codeOf(order) !== undefined) break;
+    reply("w", idOf(order));
+  }
+  assert.equal(unread, 6145);
+  assert.deepEqual(kinds(ask("d", 1)), ["w:request"], "others are served");
+});
