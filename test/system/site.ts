@@ -19,7 +19,12 @@ const built = join(root, root.endsWith("/.build/") ? "" : ".build", "src", "main
 /** What the units pass to Node. */
 export const nodeFlags = ["--expose-gc", "--max-semi-space-size=1"];
 /** What the broker's unit passes instead. */
-export const brokerFlags = ["--expose-gc", "--max-semi-space-size=4", "--no-parallel-scavenge"];
+export const brokerFlags = [
+  "--expose-gc",
+  "--max-semi-space-size=4",
+  "--no-parallel-scavenge",
+  "--heap-growing-percent=30",
+];
 
 /** A supervised process. */
 interface Unit {
