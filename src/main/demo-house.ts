@@ -153,11 +153,15 @@ export function openHouse(deps: { clock: Clock; die: (reason: string) => void })
   };
 }
 
+/** Who was orphaned before the signal was asked for would never get it: it does not begin. */
+const orphanCheck = '[ "$PPID" = "$0" ] && exec "$@"';
+
 /** The command, made to die with this process where the machine can do that. */
 function mortal(plan: ChildPlan): [string, string[]] {
   const setpriv = findProgram("setpriv");
   if (setpriv === undefined) return [plan.program, [...plan.words]];
-  return [setpriv, ["--pdeathsig=KILL", plan.program, ...plan.words]];
+  const guarded = ["/bin/sh", "-c", orphanCheck, `${process.pid}`, plan.program, ...plan.words];
+  return [setpriv, ["--pdeathsig=KILL", ...guarded]];
 }
 
 function appender(path: string): (chunk: Buffer) => void {
