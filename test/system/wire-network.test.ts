@@ -183,46 +183,55 @@ test("keys without a lock, or on a local socket, are refused at once", limit, as
 });
 
 const few = 256;
-for (const kind of ["ipc", "tcp"] as const) {
-  test(`a crowd beyond the descriptors ends no router, on ${kind}`, limit, async () => {
-    const part = join(root, ".build", "test", "system", "wire-crowd-part.js");
-    const program = existsSync(part) ? part : join(root, "test", "system", "wire-crowd-part.ts");
-    const port = 20_000 + Math.floor(deps.random.unit() * 10_000);
-    const path = join(folder, "c.sock");
-    const endpoint = kind === "ipc" ? `ipc://${path}` : `tcp://127.0.0.1:${port}`;
-    const shell = join(folder, "few.mjs");
-    writeFileSync(
-      shell,
-      `import { spawn } from "node:child_process";
+const crowded = [
+  { kind: "ipc", transport: "zeromq", connectionsMax: 20 },
+  { kind: "tcp", transport: "zeromq", connectionsMax: 20 },
+  { kind: "ipc", transport: "zmtp", connectionsMax: 10_000 },
+] as const;
+for (const { kind, transport, connectionsMax } of crowded) {
+  test(
+    `a crowd beyond the descriptors ends no ${transport} router, on ${kind}`,
+    limit,
+    async () => {
+      const part = join(root, ".build", "test", "system", "wire-crowd-part.js");
+      const program = existsSync(part) ? part : join(root, "test", "system", "wire-crowd-part.ts");
+      const port = 20_000 + Math.floor(deps.random.unit() * 10_000);
+      const path = join(folder, "c.sock");
+      const endpoint = kind === "ipc" ? `ipc://${path}` : `tcp://127.0.0.1:${port}`;
+      const shell = join(folder, "few.mjs");
+      writeFileSync(
+        shell,
+        `import { spawn } from "node:child_process";
 const child = spawn("/bin/sh", ["-c", 'ulimit -n ${few}; exec "$@"', "sh", process.execPath,
   "--disable-warning=ExperimentalWarning", ...process.argv.slice(2)], { stdio: "inherit" });
 child.on("exit", (code, signal) => process.exit(code ?? (signal === null ? 0 : 99)));
 process.on("SIGTERM", () => child.kill("SIGKILL"));
 `,
-    );
-    const router = start(shell, [program, endpoint, "20"]);
-    assert.ok(await router.until("ready"), router.said());
-    const crowd: Socket[] = [];
-    for (let round = 0; round < 5; round += 1) {
-      for (let count = 0; count < 200; count += 1) {
-        const socket = kind === "ipc" ? connect(path) : connect(port, "127.0.0.1");
-        socket.on("error", () => {}); // refused, as it may be
-        crowd.push(socket);
+      );
+      const router = start(shell, [program, endpoint, `${connectionsMax}`, transport]);
+      assert.ok(await router.until("ready"), router.said());
+      const crowd: Socket[] = [];
+      for (let round = 0; round < 5; round += 1) {
+        for (let count = 0; count < 200; count += 1) {
+          const socket = kind === "ipc" ? connect(path) : connect(port, "127.0.0.1");
+          socket.on("error", () => {}); // refused, as it may be
+          crowd.push(socket);
+        }
+        await deps.clock.sleep(100);
       }
-      await deps.clock.sleep(100);
-    }
-    await using early = openPlayer(zeromq, endpoint);
-    for (const socket of crowd) socket.destroy();
-    await using player = openPlayer(zeromq, endpoint);
-    player.dealer.send([Buffer.from("?")]);
-    await until(`it is served after; ${router.said()}`, () => player.heard.length === 1, {
-      limitMs: 15_000,
-    });
-    const counters = JSON.parse(String(player.heard[0]?.[0]));
-    assert.ok(counters.refused.connections > 0, JSON.stringify(counters));
-    assert.equal(await router.ended(1), "still running", router.said());
-    assert.equal(early.dealer.counters.dropped, 0);
-    router.signal("SIGTERM");
-    await router.ended();
-  });
+      await using early = openPlayer(zeromq, endpoint);
+      for (const socket of crowd) socket.destroy();
+      await using player = openPlayer(zeromq, endpoint);
+      player.dealer.send([Buffer.from("?")]);
+      await until(`it is served after; ${router.said()}`, () => player.heard.length === 1, {
+        limitMs: 15_000,
+      });
+      const counters = JSON.parse(String(player.heard[0]?.[0]));
+      assert.ok(counters.refused.connections > 0, JSON.stringify(counters));
+      assert.equal(await router.ended(1), "still running", router.said());
+      assert.equal(early.dealer.counters.dropped, 0);
+      router.signal("SIGTERM");
+      await router.ended();
+    },
+  );
 }
