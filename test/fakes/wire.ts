@@ -1,4 +1,6 @@
 // Message sockets in memory, with connections a test can cut. It must not know what travels.
+
+import { newTally } from "../../src/wire/tally.ts";
 import type {
   DealerOptions,
   Frames,
@@ -19,26 +21,7 @@ interface Connection {
 }
 
 /** Counters of a wire that refuses nothing. */
-export const noCounts: WireCounters = {
-  connections: 0,
-  accepted: 0,
-  messagesIn: 0,
-  messagesOut: 0,
-  bytesIn: 0,
-  bytesOut: 0,
-  dropped: 0,
-  refused: {
-    greeting: 0,
-    handshake: 0,
-    command: 0,
-    frame: 0,
-    frames: 0,
-    size: 0,
-    connections: 0,
-    memory: 0,
-    key: 0,
-  },
-};
+export const noCounts: WireCounters = newTally();
 
 export interface FakeWire extends Transport {
   /** Breaks every connection to an endpoint, as a broker that dies does. */

@@ -247,3 +247,46 @@ test("the silence allowed at work is never less than the liveness", () => {
   const policyOf = makePolicies({ ...smallSettings, policies: { "*": { busyTimeoutMs: 100 } } });
   assert.equal(policyOf("a").busyTimeoutMs, 4000);
 });
+
+const earlier: Readonly<Record<string, (broker: ReturnType<typeof bench>) => void>> = {
+  "was lost once": ({ ready, ask, gone, reply }) => {
+    ready("x");
+    ready("y");
+    ask("c", 1);
+    reply("y", idOf(gone("x")));
+    gone("y");
+  },
+  "had parts": ({ ready, ask, gone, reply }) => {
+    ready("x");
+    const id = idOf(ask("c", 1, "echo", 5000, plant.flag.partials));
+    reply("x", id, "partial");
+    reply("x", id);
+    gone("x");
+  },
+  "was cancelled": ({ ready, ask, gone, reply, cancel }) => {
+    ready("x");
+    const id = idOf(ask("c", 1));
+    cancel("c", 1);
+    reply("x", id);
+    gone("x");
+  },
+};
+for (const [name, pass] of Object.entries(earlier)) {
+  test(`a request is new although its record was one's that ${name}`, () => {
+    const broker = bench({ policies: { echo: { retry: "if-lost", attemptsMax: 2 } } });
+    const { ready, ask, gone, reply, tick, state } = broker;
+    pass(broker);
+    assert.equal(state.spare.length, 1);
+    ready("a");
+    ready("b");
+    const first = idOf(ask("c", 2));
+    assert.equal(state.spare.length, 0);
+    const again = gone("a");
+    assert.deepEqual(kinds(again), ["b:request"]);
+    assert.deepEqual(bodies(again), ["c2"]);
+    assert.notEqual(idOf(again), first);
+    assert.deepEqual(kinds(reply("b", idOf(again))), ["c:final"]);
+    tick(broker.nowMs + 6000);
+    assert.deepEqual([state.dispatched, state.queued, state.open, state.bytes], [0, 0, 0, 0]);
+  });
+}
