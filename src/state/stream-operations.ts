@@ -1,0 +1,106 @@
+// The operations on streams: append events and lines, read what changed, say how far one has read.
+// It must not know what the records mean.
+import { PlantError } from "../util/errors.ts";
+import { check } from "../util/shape.ts";
+import type { Operation, WorkerRequest } from "../worker/worker.ts";
+import type { StateCore } from "./core.ts";
+import { bound, boundChanges, checkJson, limits, shapes } from "./requests.ts";
+
+/** Operations on streams and their consumers. */
+export function streamOperations(core: StateCore): Record<string, Operation> {
+  return {
+    "append-event": ({ args }) => appendEvent(core, args),
+    "append-lines": ({ args }) => appendLines(core, args),
+    changes: (request) => changes(core, request),
+    ack: ({ args }) => ack(core, args),
+    position: ({ args }) => position(core, args),
+    stats: () => statsOf(core),
+  };
+}
+
+async function ack(core: StateCore, args: unknown): Promise<unknown> {
+  const { consumer, stream, sequence, welcome } = check(shapes.ack, args);
+  core.refuseWhileRestoring();
+  const { journal } = core.deps;
+  const watermark = welcome
+    ? await journal.welcome(consumer, stream, sequence)
+    : await journal.ack(consumer, stream, sequence);
+  return { watermark };
+}
+
+async function appendEvent(core: StateCore, args: unknown): Promise<unknown> {
+  const { events, flush, source, run, number } = check(shapes.appendEvent, args);
+  if (events.length === 0) {
+    throw new PlantError("REQUEST_MALFORMED", { reason: "events: at least one is needed" });
+  }
+  bound("events of one call", events.length, limits.eventsPerCall);
+  const now = core.now();
+  const records = events.map(({ time, ...event }, at) => {
+    checkJson(`events.${at}.detail`, event.detail);
+    const bytes = Buffer.byteLength(JSON.stringify(event));
+    bound("bytes of one event", bytes, limits.valueBytes);
+    return { kind: "event", event, time: time ?? now, source };
+  });
+  const isAlarm = events.some(({ severity }) => severity === "alarm");
+  return await core.append("event", records, {
+    flush: flush ?? (isAlarm ? "now" : "group"),
+    source: { source, run, number },
+  });
+}
+
+async function appendLines(core: StateCore, args: unknown): Promise<unknown> {
+  const { lines, source, run, number } = check(shapes.appendLines, args);
+  if (lines.length === 0) {
+    throw new PlantError("REQUEST_MALFORMED", { reason: "lines: at least one is needed" });
+  }
+  bound("lines of one call", lines.length, limits.linesPerCall);
+  const records = lines.map((text) => {
+    bound("bytes of one line", Buffer.byteLength(text), limits.lineBytes);
+    return { kind: "line", text };
+  });
+  return await core.append("log", records, { flush: "group", source: { source, run, number } });
+}
+
+async function changes(core: StateCore, request: WorkerRequest): Promise<unknown> {
+  const query = boundChanges(check(shapes.changes, request.args));
+  core.refuseWhileRestoring();
+  const { journal, clock } = core.deps;
+  const found = journal.read(query);
+  if (found.records.length > 0 || query.waitMs === 0) return found;
+  bound("changes that are waited for", core.waiting + 1, limits.waitingMax);
+  core.waiting += 1;
+  const over = new AbortController();
+  const stop = AbortSignal.any([over.signal, request.signal]);
+  const timed = clock.sleep(query.waitMs, stop).then(() => over.abort());
+  try {
+    await journal.grown(query.stream, stop);
+  } finally {
+    core.waiting -= 1;
+    over.abort();
+    await timed;
+  }
+  core.refuseWhileRestoring();
+  return journal.read(query);
+}
+
+async function position(core: StateCore, args: unknown): Promise<unknown> {
+  const { consumer } = check(shapes.position, args);
+  core.refuseWhileRestoring();
+  const { journal, boot, clock } = core.deps;
+  const now = core.now();
+  const streams: Record<string, unknown> = {};
+  for (const [name, place] of Object.entries(await journal.position(consumer))) {
+    const { oldestWallMs, ...rest } = place;
+    if (oldestWallMs === undefined) streams[name] = rest;
+    else {
+      const ageMs = Math.max(0, clock.wallMs() - oldestWallMs);
+      const oldest = { ...now, wall: oldestWallMs, mono: Math.max(0, now.mono - ageMs) };
+      streams[name] = { ...rest, oldest };
+    }
+  }
+  return { boot, lineage: journal.lineage, streams };
+}
+
+function statsOf(core: StateCore): unknown {
+  return { ...core.deps.journal.stats(), points: core.points.count, watchers: core.watchers.count };
+}
