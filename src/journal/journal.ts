@@ -11,6 +11,7 @@ import { asError, type Running } from "../util/running.ts";
 import { type Stream, streams } from "./block.ts";
 import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
 import { type Changes, type ChangesQuery, LogReader } from "./reader.ts";
+import { Retention } from "./retention.ts";
 import type { SourceState } from "./source.ts";
 import * as tables from "./tables.ts";
 import { Watermarks } from "./watermarks.ts";
@@ -98,10 +99,6 @@ export interface Journal extends Running {
   stats(): Readonly<Record<string, number>>;
 }
 
-/** Above this share of the room, acknowledged records are not kept for their age. */
-const keepRoomShare = 0.7;
-/** Blocks removed in one commit. */
-const trimBlocksMax = 500;
 const rowsPerCommit = 900;
 
 /**
@@ -151,6 +148,7 @@ class DiskJournal implements Journal {
   #queue: CommitQueue;
   #reader: LogReader;
   #marks: Watermarks;
+  #retention: Retention;
   #checkpoint: tables.CheckpointMark;
   readonly #waiting = new Map<Stream, Set<() => void>>();
   readonly #end: (error: Error | undefined) => void;
@@ -170,6 +168,7 @@ class DiskJournal implements Journal {
     this.#reader = new LogReader(disk);
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(disk);
+    this.#retention = this.#makeRetention();
   }
 
   #makeQueue(): CommitQueue {
@@ -191,6 +190,19 @@ class DiskJournal implements Journal {
   #readMarks(): Watermarks {
     const floor = (stream: Stream) => this.#reader.first(stream, this.head(stream)) - 1;
     return new Watermarks({ clock: this.#deps.clock, disk: this.#disk, floor });
+  }
+
+  #makeRetention(): Retention {
+    const deps = {
+      clock: this.#deps.clock,
+      disk: this.#disk,
+      reader: this.#reader,
+      marks: this.#marks,
+      lineage: this.#opened.lineage,
+      head: (stream: Stream) => this.head(stream),
+      checkpoint: () => this.#checkpoint,
+    };
+    return new Retention(deps, this.#options);
   }
 
   #flushed(flushed: Flushed): void {
@@ -290,61 +302,10 @@ class DiskJournal implements Journal {
     this.#checkpoint = mark;
   }
 
-  /**
-   * The last sequence of a stream that may go. The block of the newest record stays: the numbers of
-   * the next epoch go on from it, unless those of this one began right there.
-   */
-  #trimLimit(stream: Stream): number {
-    const head = this.head(stream);
-    const isOfThisEpoch = head > (this.lineage.at(-1)?.cuts[stream] ?? 0);
-    const newest = isOfThisEpoch ? head - 1 : head;
-    const limit = Math.min(newest, this.#marks.lowest(stream, this.#isShort));
-    return stream === "state" ? Math.min(limit, this.#checkpoint.sequence) : limit;
-  }
-
   async trim(): Promise<number> {
-    let removed = 0;
-    for (const stream of streams) {
-      for (;;) {
-        const limit = this.#trimLimit(stream);
-        const beforeWallMs = this.#keepSinceWallMs();
-        const keys = this.#reader.oldBlocks(stream, { limit, beforeWallMs, max: trimBlocksMax });
-        if (keys.length === 0) break;
-        await this.#disk.commit(keys.map((key) => ({ table: tables.logTable, key })));
-        this.#reader.forget();
-        removed += keys.length;
-        if (keys.length < trimBlocksMax) break;
-      }
-    }
-    if (removed > 0) await this.#trimLineage();
+    const removed = await this.#retention.trim();
     this.#trimmed += removed;
     return removed;
-  }
-
-  /** Acknowledged records made before this may go: all of them when room runs short. */
-  #keepSinceWallMs(): number {
-    if (this.#isShort) return Number.POSITIVE_INFINITY;
-    return this.#deps.clock.wallMs() - this.#options.keepMs;
-  }
-
-  get #isShort(): boolean {
-    const { liveBytes, roomBytes } = this.#disk.stats();
-    return liveBytes > roomBytes * keepRoomShare;
-  }
-
-  /** An epoch leaves the lineage when its last record is gone, ancestors first. */
-  async #trimLineage(): Promise<void> {
-    const { lineage } = this.#opened;
-    const firsts = tables.forStreams((stream) => this.#reader.first(stream, this.head(stream)));
-    let gone = 0;
-    for (const child of lineage.slice(1)) {
-      if (streams.some((stream) => firsts[stream] <= child.cuts[stream])) break;
-      gone += 1;
-    }
-    if (gone === 0) return;
-    const kept = lineage.slice(gone);
-    await this.#disk.commit([tables.lineageWrite(kept)], "reserve");
-    lineage.splice(0, gone);
   }
 
   async backup(path: string): Promise<number> {
@@ -386,6 +347,7 @@ class DiskJournal implements Journal {
     this.#reader = new LogReader(this.#disk);
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
+    this.#retention = this.#makeRetention();
   }
 
   stats(): Readonly<Record<string, number>> {
