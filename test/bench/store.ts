@@ -1,212 +1,176 @@
-// Bench of the store, in one process: durable values per second, single sets, gets, changes; beside
-// it what the device and the same database allow. It must not know the store's insides.
-import { closeSync, fdatasyncSync, openSync, writeSync } from "node:fs";
+// Bench of the store: in one process beside libraries that keep values; over the broker as a
+// gateway has it; its sizes, times and wear as it grows. It must not know the store's insides.
+import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { openDisk } from "../../src/disk/disk.ts";
-import { openJournal } from "../../src/journal/journal.ts";
-import { type State, type StateConfig, startState } from "../../src/state/state.ts";
-import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
-import { openLog } from "../../src/util/log.ts";
-import { systemRandom as random } from "../../src/util/random.ts";
-import { alone, type BenchContext, compare, quantile, type Row } from "./harness.ts";
-import { measureSqlite, obtainSqlite } from "./sqlite-peer.ts";
+import { systemClock as clock } from "../../src/util/clock.ts";
+import { node } from "./broker-peers.ts";
+import { alone, type BenchContext, compare, type Row } from "./harness.ts";
+import { memoryOf } from "./process-figures.ts";
+import { insideRows } from "./store-inside.ts";
+import { type Gateway, startGateway, writtenBy } from "./store-stage.ts";
 
-const pointsPerCall = 100;
-const inFlight = 200;
-
-type Call = (operation: string, args: unknown) => Promise<unknown>;
-
-function caller(state: State): Call {
-  const signal = new AbortController().signal;
-  return async (operation, args) =>
-    await state.operations[operation]?.({
-      operation,
-      args,
-      body: [],
-      trace: "",
-      signal,
-      remainingMs: () => 60_000,
-      partial: async () => {},
-    });
+/** Ours beside a figure that was set as a goal, not measured. */
+function against(
+  job: string,
+  unit: string,
+  { ours, goal, isLessBetter }: { ours: number; goal: number; isLessBetter: boolean },
+): Row {
+  return compare({ job, unit, ours: [ours], peer: [goal], goal: 1, isLessBetter });
 }
 
-async function openStore(context: BenchContext): Promise<Call> {
-  const log = openLog({ service: "bench", level: "error" });
-  const config: StateConfig = {
-    flushMaxMs: 50,
-    mapMiB: 2048,
-    pointsMax: 100_000,
-    recordsPerCommitMax: 20_000,
-    keepMs: 0,
-    checkpointMs: 60_000,
-    backups: join(context.folder, "b"),
-  };
-  const journal = await openJournal(
-    { clock, random, log },
-    { ...config, folder: join(context.folder, "s"), roomBytes: config.mapMiB * 1_048_576 },
-  );
-  const state = await startState({ clock, log, random, boot: readBootId(), journal }, config);
-  context.defer(async () => {
-    await state[Symbol.asyncDispose]();
-    await journal[Symbol.asyncDispose]();
-  });
-  return caller(state);
+function atLeast(job: string, unit: string, ours: number, goal: number): Row {
+  return against(job, unit, { ours, goal, isLessBetter: false });
 }
 
-let number = 0;
-
-function setMany(flush: "now" | "group", count: number): unknown {
-  number += 1;
-  const points = Array.from({ length: count }, (_, at) => ({
-    scope: "device/meter",
-    key: `register-${at}`,
-    value: number + at / 10,
-  }));
-  return { source: "bench", run: "1", number, flush, points };
+function atMost(job: string, unit: string, ours: number, goal: number): Row {
+  return against(job, unit, { ours, goal, isLessBetter: true });
 }
 
-/** Points per second with several requests in flight, flushed in groups. */
-async function measureSets(call: Call, ms: number): Promise<number> {
-  const from = clock.monotonicMs();
-  let done = 0;
-  const worker = async (source: number) => {
-    while (clock.monotonicMs() - from < ms) {
-      const args = setMany("group", pointsPerCall) as object;
-      await call("set-many", { ...args, source: `bench${source}` });
-      done += pointsPerCall;
-    }
-  };
-  await Promise.all(Array.from({ length: inFlight }, (_, at) => worker(at)));
-  return (1000 * done) / (clock.monotonicMs() - from);
-}
-
-/** Times of single durable sets, sorted, in milliseconds. */
-async function measureSingles(count: number, run: () => Promise<unknown>): Promise<number[]> {
-  const times: number[] = [];
-  for (let at = 0; at < count; at += 1) {
-    const from = clock.monotonicMs();
-    await run();
-    times.push(clock.monotonicMs() - from);
-  }
-  return times.sort((a, b) => a - b);
-}
-
-async function measureGets(call: Call, ms: number): Promise<number> {
-  const from = clock.monotonicMs();
-  let done = 0;
-  while (clock.monotonicMs() - from < ms) {
-    for (let at = 0; at < 100; at += 1) {
-      await call("get", { scope: "device/meter", key: `register-${at}` });
-    }
-    done += 100;
-  }
-  return (1000 * done) / (clock.monotonicMs() - from);
-}
-
-async function measureChanges(call: Call): Promise<number> {
-  const from = clock.monotonicMs();
-  let after = 0;
-  for (;;) {
-    const reply = await call("changes", { stream: "state", after, limit: 5000 });
-    const { last, head } = reply as { last: number; head: number };
-    after = last;
-    if (after >= head || after >= 500_000) break;
-  }
-  return (1000 * after) / (clock.monotonicMs() - from);
-}
-
-/** The floor: a write of the same size and a flush of the file, nothing else. */
-async function measureDevice(context: BenchContext, count: number): Promise<number[]> {
-  const file = openSync(join(context.folder, "floor"), "w");
-  const page = Buffer.alloc(4096, 1);
-  const times = await measureSingles(count, async () => {
-    writeSync(file, page, 0, page.length, 0);
-    fdatasyncSync(file);
-  });
-  closeSync(file);
-  return times;
-}
-
-/** The same values as rows of their own, overwritten in commits of 1,000, without any log. */
-async function measureRows(context: BenchContext, ms: number): Promise<number> {
-  await using disk = await openDisk({ folder: join(context.folder, "r"), roomBytes: 1e9 });
-  const from = clock.monotonicMs();
-  let done = 0;
-  while (clock.monotonicMs() - from < ms) {
-    const writes = Array.from({ length: 1000 }, (_, at) => ({
-      table: "t",
-      key: Buffer.from(`device/meter register-${at}`),
-      value: Buffer.from(JSON.stringify({ value: done + at / 10, quality: "good" })),
-    }));
-    await disk.commit(writes);
-    done += writes.length;
-  }
-  return (1000 * done) / (clock.monotonicMs() - from);
-}
-
-/** Runs the bench. */
-export async function run(context: BenchContext): Promise<readonly Row[]> {
+/** What a gateway's processes see. */
+async function busRows(context: BenchContext): Promise<readonly Row[]> {
   const { isQuick, say } = context;
-  const peer = obtainSqlite(context);
-  const sqlite = { sets: [] as number[], gets: [] as number[] };
-  const ms = isQuick ? 2000 : 10_000;
-  const repeats = isQuick ? 3 : 5;
-  const call = await openStore(context);
-  const found = { sets: [], rows: [], p50: [], p99: [], gets: [], changes: [] } as Record<
-    string,
-    number[]
-  >;
-  const floor = { p50: [] as number[], p99: [] as number[] };
-  for (let round = 0; round < repeats; round += 1) {
-    say(`round ${round + 1} of ${repeats}`);
-    found.sets?.push(await measureSets(call, ms));
-    found.rows?.push(await measureRows(context, ms / 4));
-    const singles = await measureSingles(300, () => call("set-many", setMany("now", 1)));
-    const device = await measureDevice(context, 300);
-    found.p50?.push(quantile(singles, 0.5));
-    found.p99?.push(quantile(singles, 0.99));
-    floor.p50.push(quantile(device, 0.5));
-    floor.p99.push(quantile(device, 0.99));
-    found.gets?.push(await measureGets(call, ms / 4));
-    found.changes?.push(await measureChanges(call));
-    if (peer === undefined) continue;
-    const path = join(context.folder, `peer-${round}.db`);
-    const { sets, gets } = await measureSqlite(peer, path, ms / 2);
-    sqlite.sets.push(sets);
-    sqlite.gets.push(gets);
-  }
-  const { sets = [], rows = [], p50 = [], p99 = [], gets = [], changes = [] } = found;
-  const ms99 = { unit: "ms", isLessBetter: true } as const;
+  const gateway = await startGateway(context, { store: { mapMiB: 4096 } });
+  const idleMs = String(isQuick ? 3000 : 15_000);
+  say("over the broker: single sets, idle");
+  await gateway.load("sets", "4", "1000", "0");
+  const idle = await gateway.load("singles", idleMs, "5");
+  say("over the broker: gets");
+  const gets = await gateway.load("gets", "4", "64", idleMs);
+  say("over the broker: sets of 100, and single ones meanwhile");
+  const flowMs = isQuick ? 8000 : 600_000;
+  const [flow, beside] = await Promise.all([
+    gateway.load("sets", "64", String(flowMs), "640"),
+    gateway.load("singles", String(flowMs), "50"),
+  ]);
+  const most = await gateway.load("sets", "64", String(isQuick ? 3000 : 20_000), "0");
+  say("over the broker: changes");
+  const changes = await gateway.load("changes", "2000000");
+  await gateway.end();
+  const minutes = isQuick ? "8 s" : "10 minutes";
+  const flowing = `beside 64,000 points/s for ${minutes}`;
   return [
-    compare({
-      job: "set-many of 100, durable, group 50 ms; peer: LMDB rows in commits of 1,000",
-      unit: "points/s",
-      ours: sets,
-      peer: rows,
-      goal: 1,
-    }),
-    compare({
-      job: "single set, durable, p50; peer: write and fdatasync",
-      ...ms99,
-      ours: p50,
-      peer: floor.p50,
-      goal: 0.25,
-    }),
-    compare({
-      job: "single set, durable, p99; peer: write and fdatasync",
-      ...ms99,
-      ours: p99,
-      peer: floor.p99,
-      goal: 0.1,
-    }),
-    compare({
-      job: "set-many of 100, durable, group 50 ms; peer: better-sqlite3, WAL, FULL, log and values",
-      ...{ unit: "points/s", ours: sets, peer: sqlite.sets, goal: 1 },
-    }),
-    compare({
-      job: "get, in process; peer: better-sqlite3 and JSON.parse",
-      ...{ unit: "gets/s", ours: gets, peer: sqlite.gets, goal: 1 },
-    }),
-    alone("changes, 5,000 at a time", "records/s", changes),
+    atMost("one set, flush now, idle, p50", "ms", idle.p50 ?? 0, 1),
+    alone("one set, flush now, idle, p99", "ms", [idle.p99 ?? 0]),
+    atLeast("get, 4 clients with 64 in flight", "gets/s", gets.perSecond ?? 0, 100_000),
+    atLeast(`set-many of 100, group, ${minutes}`, "points/s", flow.perSecond ?? 0, 60_000),
+    atLeast("the worst minute of it", "points/s", flow.worstMinute ?? 0, 60_000),
+    atMost(`one set, flush now, ${flowing}, p50`, "ms", beside.p50 ?? 0, 2),
+    atMost(`one set, flush now, ${flowing}, p99`, "ms", beside.p99 ?? 0, 20),
+    alone(`p99 of its worst minute`, "ms", [beside.worstP99 ?? 0]),
+    alone("set-many of 100, group, as many as go", "points/s", [most.perSecond ?? 0]),
+    atLeast("changes, streamed", "records/s", changes.perSecond ?? 0, 200_000),
   ];
+}
+
+/** A month of one point, beside others. */
+async function historyRows(context: BenchContext): Promise<readonly Row[]> {
+  const { isQuick, say } = context;
+  const days = isQuick ? 3 : 30;
+  const gateway = await startGateway(context, { store: { mapMiB: 4096, checkpointMs: 5000 } });
+  say(`history: writing ${days} days at one value per second`);
+  const past = await gateway.load("past", String(days), "10");
+  await clock.sleep(12_000);
+  const { ms = 0, samples = 0 } = await gateway.load("look", String(days), "500", "5");
+  const hour = await gateway.load("look", String(1 / 24), "60", "20");
+  await gateway.end();
+  const job = `history, one point, ${days} days at 1 s (${samples} samples) to 500 buckets`;
+  return [
+    atMost(job, "ms", ms, 300),
+    alone("history, one point, one hour to 60 buckets", "ms", [hour.ms ?? 0]),
+    alone("points not in the answer", "points", [Math.max(0, (past.points ?? 0) - samples)]),
+  ];
+}
+
+/** The module that watches the event loop of a process. */
+const lagProbe = node("./lag-probe").at(-1) ?? "";
+
+/** What many keys cost. */
+async function sizeRows(context: BenchContext): Promise<readonly Row[]> {
+  const { isQuick, say } = context;
+  const store = { mapMiB: 4096, pointsMax: 2_000_000 };
+  say("sizes: 100,000 keys");
+  const lagFile = join(context.folder, "lag.json");
+  const env = { BENCH_LAG_FILE: lagFile };
+  const flags = ["--import", lagProbe];
+  const hundred = await startGateway(context, { store });
+  await hundred.load("bulk", "100000");
+  const { folder } = hundred;
+  await hundred.end();
+  const again = await startGateway(context, { store, folder: join(folder, ".."), env, flags });
+  await clock.sleep(3000);
+  const { anonymous } = memoryOf(again.pid);
+  process.kill(again.pid, "SIGUSR2");
+  const listed = await again.load("list", "line-");
+  await again.end();
+  const { maxMs } = JSON.parse(readFileSync(lagFile, "utf8")) as { maxMs: number };
+  const rows = [
+    atMost("100,000 points: anonymous memory", "MiB", anonymous, 80),
+    atMost("list of 100,000 keys by prefix, in pages", "ms", listed.ms ?? 0, 1000),
+    atMost("its longest turn of the store's loop", "ms", maxMs, 20),
+  ];
+  const count = isQuick ? 200_000 : 1_000_000;
+  say(`sizes: ${count} keys`);
+  const million = await startGateway(context, { store });
+  await million.load("bulk", String(count));
+  await million.end();
+  const { size } = statSync(join(million.folder, "data.mdb"));
+  const reopened = await startGateway(context, { store, folder: join(million.folder, "..") });
+  const { startMs } = reopened;
+  const memory = memoryOf(reopened.pid);
+  await reopened.end();
+  const share = count / 1_000_000;
+  return [
+    ...rows,
+    atMost(`${count} keys with their last log: file`, "MiB", size / 2 ** 20, 400 * share),
+    atMost(`${count} keys: start, clean`, "s", startMs / 1000, 5 * share),
+    alone(`${count} keys: anonymous memory`, "MiB", [memory.anonymous]),
+  ];
+}
+
+/** Bytes on the device per point at 1,000 points/s, and when nothing changes. */
+async function wearRows(context: BenchContext): Promise<readonly Row[]> {
+  const { isQuick, say } = context;
+  const ms = isQuick ? 20_000 : 300_000;
+  const rows: Row[] = [];
+  for (const [flushMaxMs, goal] of [
+    [1000, 60],
+    [10_000, 10],
+  ] as const) {
+    say(`wear: flushMaxMs ${flushMaxMs}`);
+    const gateway = await startGateway(context, { store: { flushMaxMs } });
+    // The first values define their points, and the file finds its size.
+    await gateway.load("sets", "16", String(flushMaxMs * 2), "10");
+    const { bytes, points } = await wearOf(gateway, ms);
+    const job = `written to the device at 1,000 points/s, flushMaxMs ${flushMaxMs}`;
+    rows.push(atMost(job, "B/point", bytes / points, goal));
+    await clock.sleep(flushMaxMs + 62_000);
+    const before = writtenBy(gateway.pid);
+    await clock.sleep(isQuick ? 10_000 : 120_000);
+    const idle = writtenBy(gateway.pid) - before;
+    rows.push(alone(`the same, when nothing changes`, "B", [idle]));
+    await gateway.end();
+  }
+  return rows;
+}
+
+async function wearOf(gateway: Gateway, ms: number): Promise<{ bytes: number; points: number }> {
+  const before = writtenBy(gateway.pid);
+  const { perSecond = 0 } = await gateway.load("sets", "256", String(ms), "10");
+  return { bytes: writtenBy(gateway.pid) - before, points: (perSecond * ms) / 1000 };
+}
+
+const groups: Readonly<Record<string, (context: BenchContext) => Promise<readonly Row[]>>> = {
+  inside: insideRows,
+  bus: busRows,
+  history: historyRows,
+  sizes: sizeRows,
+  wear: wearRows,
+};
+
+/** Runs the bench; of `STORE_BENCH`, groups by name, only those. */
+export async function run(context: BenchContext): Promise<readonly Row[]> {
+  const wanted = process.env.STORE_BENCH?.split(",") ?? Object.keys(groups);
+  const rows: Row[] = [];
+  for (const name of wanted) rows.push(...((await groups[name]?.(context)) ?? []));
+  return rows;
 }
