@@ -4,30 +4,18 @@
 import { join } from "node:path";
 import type { LineAdapter } from "../../drivers/kit/kit.ts";
 import { makeAdmission, rightsOf } from "../access/access.ts";
-import { type Client, startClient } from "../client/client.ts";
 import type { Config, LineConfig } from "../config/config.ts";
-import { type Clock, readBootId } from "../util/clock.ts";
+import { readBootId } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
-import type { Log } from "../util/log.ts";
-import { brokerEndpoint, type Paths, type Principal } from "../util/paths.ts";
-import type { Random } from "../util/random.ts";
-import type { Running } from "../util/running.ts";
+import { brokerEndpoint, type Principal } from "../util/paths.ts";
 import { ensureKeyPair, type Listener, transportNamed } from "../wire/wire.ts";
-import { type Operation, startWorker, type Worker } from "../worker/worker.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
 import type { LogRoad } from "./log-road.ts";
+import { connect, type Offer, offer, type PartContext, peerOf, together } from "./part-context.ts";
 import type { Part, PartPlan } from "./supervise.ts";
-import { counterProof, type Proof, queueProof } from "./watchdog.ts";
+import { counterProof, type Proof } from "./watchdog.ts";
 
-/** What every part is made from. */
-export interface PartContext {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-  readonly paths: Paths;
-  readonly config: Config;
-  readonly version: string;
-}
+export type { PartContext } from "./part-context.ts";
 
 /** The parts to run, in the order they start: the named ones, or the whole gateway. */
 export function namesOf(asked: readonly PartName[], config: Config): readonly PartName[] {
@@ -59,7 +47,7 @@ function startPart(context: PartContext, name: PartName): Promise<Part> {
     case "metric":
       return startMetricPart(context);
     case "store":
-      return startStorePart(context);
+      return import("./store-part.ts").then(({ startStorePart }) => startStorePart(context));
     case "sync":
       return startSyncPart(context);
     case "central":
@@ -117,43 +105,6 @@ async function startEchoPart(context: PartContext): Promise<Part> {
   const { clock, random, log } = context;
   const running = await start({ clock, random, log }, peerOf(context, "driver"));
   return { running, proof: eventLoopProof("echo") };
-}
-
-/** The only part that opens the database: values, events, log lines. */
-async function startStorePart(context: PartContext): Promise<Part> {
-  const [{ openJournal }, { startState }, { startLogger }] = await Promise.all([
-    import("../journal/journal.ts"),
-    import("../state/state.ts"),
-    import("../logger/logger.ts"),
-  ]);
-  const { clock, random, log, paths, config } = context;
-  const { mapMiB, flushMaxMs, recordsPerCommitMax, keepMs } = config.store;
-  await using opened = new AsyncDisposableStack();
-  const journal = opened.use(
-    await openJournal(
-      { clock, random, log },
-      { folder: paths.store, roomBytes: mapMiB * 2 ** 20, flushMaxMs, recordsPerCommitMax, keepMs },
-    ),
-  );
-  const state = opened.use(
-    await startState(
-      { clock, random, log, journal, boot: readBootId() },
-      { ...config.store, backups: paths.backups },
-    ),
-  );
-  const logger = opened.use(
-    await startLogger({ clock, appendLines: state.appendLines }, config.logger),
-  );
-  const workers = await Promise.all(
-    [state, logger].map((service) => offer(context, "store", service)),
-  );
-  for (const worker of workers) opened.use(worker);
-  const running = together([journal, state, logger, ...workers], opened.move());
-  const work = () => {
-    const { waiting = 0, commits = 0, failedCommits = 0 } = journal.stats();
-    return { waiting, done: commits + failedCommits };
-  };
-  return { running, proof: queueProof("store", work) };
 }
 
 /** Brings what is kept to the centre. */
@@ -217,41 +168,6 @@ async function makeAdapter(config: LineConfig, profiles: string): Promise<LineAd
   return modbusAdapter(config, (id) => loadProfile(id, join(profiles, "modbus")));
 }
 
-/** What a service offers on the bus. */
-interface Offer {
-  readonly service: string;
-  readonly operations: Readonly<Record<string, Operation>>;
-}
-
-/**
- * Requests one service works on at a time: more than may wait for news at the State and the Logger,
- * so that those who only listen never keep out those who bring values.
- */
-const concurrency = 512;
-
-/** Registers a service as one principal. */
-function offer(context: PartContext, principal: Principal, what: Offer): Promise<Worker> {
-  const { clock, random, log } = context;
-  const { service, operations } = what;
-  const peer = peerOf(context, principal);
-  return startWorker({ clock, random, log }, { ...peer, service, concurrency }, operations);
-}
-
-/** How a peer meets the broker: its socket, and the beats and sizes the broker goes by. */
-function peerOf({ paths, config }: PartContext, principal: Principal) {
-  const { heartbeatMs, livenessMs, framesMax, messageBytesMax } = config.broker;
-  const endpoint = brokerEndpoint(paths, principal);
-  return { endpoint, heartbeatMs, livenessMs, framesMax, messageBytesMax };
-}
-
-/** Services as one: over when the first of them is, ended in reverse order. */
-function together(services: readonly Running[], opened: AsyncDisposableStack): Running {
-  return {
-    ended: Promise.race(services.map((service) => service.ended)),
-    [Symbol.asyncDispose]: () => opened.disposeAsync(),
-  };
-}
-
 /** Proof by the answer a service gives about itself, good or bad, asked without the bus. */
 function answerProof(part: string, operations: Offer["operations"]): Proof {
   return {
@@ -283,12 +199,6 @@ function pageProof(part: string, url: string): Proof {
 /** Proof of parts without work of their own: that the process still takes turns. */
 function eventLoopProof(part: string): Proof {
   return { part, check: async () => true };
-}
-
-/** A client of the broker for one principal. */
-function connect(context: PartContext, principal: Principal): Promise<Client> {
-  const { clock, random, log } = context;
-  return startClient({ clock, random, log }, peerOf(context, principal));
 }
 
 /** The principal a process speaks as when it speaks for itself. */
