@@ -6,7 +6,10 @@ import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
 import { PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
-import { flawOfDataFile } from "./data-file.ts";
+import { dataVersion } from "./meta-pages.ts";
+import { flawOfBranches, newerVersionOf } from "./pages.ts";
+
+export { flawOfPages, walkPages } from "./pages.ts";
 
 /** One row of a table. */
 export interface Row {
@@ -93,13 +96,26 @@ export async function openDisk(options: DiskOptions): Promise<Disk> {
   makeStoreFolder(folder);
   const lock = await lockFolder(folder);
   try {
-    const flaw = flawOfDataFile(join(folder, dataFile));
-    if (flaw !== undefined) throw new PlantError("STORE_DAMAGED", { folder, reason: flaw });
+    refuseDamaged(folder);
     return new LmdbDisk(folder, roomBytes, lock);
   } catch (error) {
     lock.close();
     throw asOpenError(error, folder);
   }
+}
+
+/** LMDB itself would crash on what is refused here. */
+function refuseDamaged(folder: string): void {
+  const path = join(folder, dataFile);
+  const found = newerVersionOf(path);
+  if (found !== undefined) {
+    throw new PlantError("STORE_FORMAT_NEWER", {
+      found: `lmdb ${found}`,
+      known: `lmdb ${dataVersion}`,
+    });
+  }
+  const flaw = flawOfBranches(path);
+  if (flaw !== undefined) throw new PlantError("STORE_DAMAGED", { folder, reason: flaw });
 }
 
 function makeStoreFolder(folder: string): void {
