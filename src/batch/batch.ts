@@ -12,6 +12,7 @@ export {
   peekHeader,
   seal,
 } from "./envelope.ts";
+export { areExact } from "./exact.ts";
 export {
   type Body,
   checkTopic,
@@ -23,6 +24,7 @@ export {
   topicOf,
   willPayload,
 } from "./messages.ts";
+export { type PointColumns, pointColumns, qualityNames } from "./point-columns.ts";
 export {
   type BatchRecord,
   type BodyRecord,

@@ -4,10 +4,10 @@ import type { ClockSync, Stamp } from "../util/clock.ts";
 import { type ByteReader, type ByteWriter, malformed, signedMax } from "./bytes.ts";
 import type { Quality } from "./records.ts";
 
-const syncs: readonly ClockSync[] = ["none", "rtc", "ntp", "central"];
-const qualities: readonly Quality[] = ["good", "uncertain", "bad"];
+export const syncs: readonly ClockSync[] = ["none", "rtc", "ntp", "central"];
+export const qualities: readonly Quality[] = ["good", "uncertain", "bad"];
 /** Times outside (±35,000 years) are no times. */
-const timeMax = 2 ** 50;
+export const timeMax = 2 ** 50;
 /** Decimals with more places travel as floats. */
 const placesMax = 9;
 

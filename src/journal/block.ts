@@ -1,104 +1,185 @@
-// The bytes of one block of the log: records of one commit and stream, with a checksum.
-// It must not know what the records mean, or where blocks are kept.
-import { constants, crc32, zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { PlantError } from "../util/errors.ts";
+// The bytes of one block of the log: records of one commit and stream in columns, with a checksum.
+// It must not know where blocks are kept.
+import { constants, crc32, zstdCompressSync } from "node:zlib";
+import {
+  areExact,
+  type BatchRecord,
+  decodeBatch,
+  encodeBatch,
+  type PointColumns,
+  pointColumns,
+} from "../batch/batch.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
+import {
+  decodeHead1,
+  decodeRecords1,
+  encodeBlock1,
+  expandBody,
+  recordsOfLines,
+  version1,
+} from "./format1.ts";
+import {
+  type BlockHead,
+  type Format,
+  type JournalRecord,
+  lastOfRecord,
+  type NewBlock,
+  streams,
+} from "./head.ts";
 
-/** The streams of a gateway, in the order of their numbers on disk. */
-export const streams = ["state", "event", "log", "metric"] as const;
-export type Stream = (typeof streams)[number];
+/** A record with its place in its stream. */
+export type NumberedRecord = JournalRecord & { readonly sequence: number };
 
-/** One record as the journal sees it: JSON, numbered by its place. */
-export type JournalRecord = Readonly<Record<string, unknown>>;
-
-/** Facts about a block, from its head. */
-export interface BlockHead {
-  readonly stream: Stream;
-  /** 32 hexadecimal digits. */
-  readonly epoch: string;
-  /** Sequence of the first record. */
-  readonly first: number;
-  readonly count: number;
-  /** Wall clock at the commit, in milliseconds since 1970. */
-  readonly wallMs: number;
-}
-
-const version = 1;
-/** Body: one JSON text per record, separated by a newline. */
-const plainLines = 0;
-/** The same, compressed by Zstandard. @see RFC 8878 */
-const zstdLines = 1;
-const headBytes = 48;
+const version = 2;
+/** Bodies: JSON texts, one a line, for records that sections do not hold exactly; and sections. */
+const codecs = { lines: 0, zstdLines: 1, sections: 2, zstdSections: 3 } as const;
+const headBytes = 64;
 /** Bodies below this are kept as they are. */
 const compressFrom = 512;
-/** A body that grows beyond this is not expanded. */
-const bodyBytesMax = 268_435_456;
 const fast = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
-// crc32 u32 | version u8 | stream u8 | codec u8 | 0 | count u32 | 0 u32 | first u64 | wall f64
-// | epoch 16 bytes | body; the checksum covers all that follows it. Integers are big-endian.
+// crc32 u32 | version u8 | stream u8 | codec u8 | 0 | count u32 | 0 u32 | first u64 | last u64
+// | wall f64 | running time f64 | epoch 16 bytes | body; the checksum covers all that follows it.
+// Integers are big-endian.
 
-/** The bytes of a block whose records are already JSON texts. */
-export function encodeBlock(head: Omit<BlockHead, "count">, texts: readonly string[]): Uint8Array {
-  const plain = Buffer.from(texts.join("\n"));
+/**
+ * The bytes of a block. In format 1 a record stands for one sequence.
+ * @param records numbered by their place from `head.first`; their own `sequence` is not looked at.
+ */
+export function encodeBlock(
+  head: NewBlock,
+  records: readonly JournalRecord[],
+  format: Format = 2,
+): Uint8Array {
+  if (format === 1) return encodeBlock1(head, records);
+  const numbered = numberedFrom(head.first, records);
+  const isExact = areExact(records);
+  const plain = isExact
+    ? encodeBatch(numbered as unknown as readonly BatchRecord[])
+    : Buffer.from(records.map((record) => JSON.stringify(record)).join("\n"));
   const isPlain = plain.length < compressFrom;
   const body = isPlain ? plain : zstdCompressSync(plain, fast);
   const bytes = Buffer.allocUnsafe(headBytes + body.length);
+  const last = numbered.at(-1);
   bytes[4] = version;
   bytes[5] = streams.indexOf(head.stream);
-  bytes[6] = isPlain ? plainLines : zstdLines;
+  bytes[6] = (isExact ? codecs.sections : codecs.lines) + (isPlain ? 0 : 1);
   bytes[7] = 0;
-  bytes.writeUInt32BE(texts.length, 8);
+  bytes.writeUInt32BE(records.length, 8);
   bytes.writeUInt32BE(0, 12);
   bytes.writeBigUInt64BE(BigInt(head.first), 16);
-  bytes.writeDoubleBE(head.wallMs, 24);
-  bytes.write(head.epoch, 32, "hex");
-  body.copy(bytes, headBytes);
+  bytes.writeBigUInt64BE(
+    BigInt(last === undefined ? head.first - 1 : lastOfRecord(last, last.sequence)),
+    24,
+  );
+  bytes.writeDoubleBE(head.wallMs, 32);
+  bytes.writeDoubleBE(head.runMs, 40);
+  bytes.write(head.epoch, 48, "hex");
+  bytes.set(body, headBytes);
   bytes.writeUInt32BE(crc32(bytes.subarray(4)), 0);
   return bytes;
 }
 
+function numberedFrom(first: number, records: readonly JournalRecord[]): NumberedRecord[] {
+  let sequence = first;
+  return records.map((record) => {
+    const numbered = { ...record, sequence };
+    sequence = lastOfRecord(record, sequence) + 1;
+    return numbered;
+  });
+}
+
+function bufferOf(block: Uint8Array): Buffer {
+  return Buffer.from(block.buffer, block.byteOffset, block.byteLength);
+}
+
 /**
- * The head of a block, without looking at its checksum.
+ * The head of a block of either format, without looking at its checksum.
  * @throws PlantError STORE_DAMAGED, STORE_FORMAT_NEWER.
  */
 export function decodeHead(block: Uint8Array): BlockHead {
-  const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
-  if (bytes.length < headBytes) throw damaged("a block is shorter than its head");
+  const bytes = bufferOf(block);
   const found = bytes[4] ?? 0;
   if (found > version) throw new PlantError("STORE_FORMAT_NEWER", { found, known: version });
+  if (found === version1) return decodeHead1(bytes);
+  if (found !== version || bytes.length < headBytes) {
+    throw damaged("a block is shorter than its head");
+  }
   const stream = streams[bytes[5] ?? 0];
   if (stream === undefined) throw damaged("a block is of no known stream");
-  const count = bytes.readUInt32BE(8);
-  const first = Number(bytes.readBigUInt64BE(16));
-  const epoch = bytes.toString("hex", 32, 48);
-  return { stream, epoch, first, count, wallMs: bytes.readDoubleBE(24) };
+  return {
+    stream,
+    epoch: bytes.toString("hex", 48, 64),
+    first: Number(bytes.readBigUInt64BE(16)),
+    last: Number(bytes.readBigUInt64BE(24)),
+    count: bytes.readUInt32BE(8),
+    wallMs: bytes.readDoubleBE(32),
+    runMs: bytes.readDoubleBE(40),
+  };
 }
 
 /**
- * The head and the JSON texts of a block.
+ * The head and the records of a block of either format.
  * @throws PlantError STORE_DAMAGED when the checksum does not fit; STORE_FORMAT_NEWER.
  */
-export function decodeBlock(block: Uint8Array): { head: BlockHead; texts: string[] } {
-  const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
-  if (bytes.length < headBytes) throw damaged("a block is shorter than its head");
-  if (crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0)) {
-    throw damaged("the checksum of a block does not fit");
+export function decodeBlock(block: Uint8Array): { head: BlockHead; records: NumberedRecord[] } {
+  const bytes = bufferOf(block);
+  const head = checkedHead(bytes);
+  if (bytes[4] === version && hasSections(bytes)) {
+    const records = inSections(bytes, (body) => decodeBatch(body, head, head.count));
+    if (records.length !== head.count) throw damaged("a block has another count than it says");
+    return { head, records: records as unknown as NumberedRecord[] };
   }
-  const head = decodeHead(block);
-  const texts = expand(bytes[6] ?? 0, bytes.subarray(headBytes)).split("\n");
-  if (texts.length !== head.count) throw damaged("a block has another count than its head says");
-  return { head, texts };
+  const records = numberedFrom(
+    head.first,
+    bytes[4] === version1 ? decodeRecords1(bytes) : recordsOfLines(bodyOf(bytes)),
+  );
+  const last = records.at(-1);
+  const isWhole = last !== undefined && lastOfRecord(last, last.sequence) === head.last;
+  if (!isWhole || records.length !== head.count) {
+    throw damaged("a block has another count than it says");
+  }
+  return { head, records };
 }
 
-function expand(codec: number, body: Buffer): string {
-  if (codec === plainLines) return body.toString("utf8");
-  if (codec !== zstdLines) {
-    throw new PlantError("STORE_FORMAT_NEWER", { found: `codec ${codec}`, known: zstdLines });
+/**
+ * The points of a block in columns, without an object for each; undefined when it has none.
+ * @throws PlantError STORE_DAMAGED when the checksum does not fit; STORE_FORMAT_NEWER.
+ */
+export function blockPoints(block: Uint8Array): PointColumns | undefined {
+  const { head, records } = decodeBlock(block);
+  return pointColumns(records as unknown as readonly BatchRecord[], head.first);
+}
+
+/** The head of a block whose checksum fits. */
+function checkedHead(bytes: Buffer): BlockHead {
+  if (bytes.length < 4 || crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0)) {
+    throw damaged("the checksum of a block does not fit");
   }
+  return decodeHead(bytes);
+}
+
+function hasSections(bytes: Buffer): boolean {
+  const codec = bytes[6] ?? 0;
+  if (codec > codecs.zstdSections) {
+    throw new PlantError("STORE_FORMAT_NEWER", { found: `codec ${codec}`, known: version });
+  }
+  return codec >= codecs.sections;
+}
+
+function bodyOf(bytes: Buffer): Buffer {
+  return expandBody((bytes[6] ?? 0) % 2 === 1, bytes.subarray(headBytes));
+}
+
+/** What is wrong with sections behind a checksum that fits is damage, too. */
+function inSections<T>(bytes: Buffer, read: (body: Buffer) => T): T {
+  const body = bodyOf(bytes);
   try {
-    return zstdDecompressSync(body, { maxOutputLength: bodyBytesMax }).toString("utf8");
+    return read(body);
   } catch (error) {
-    throw new PlantError("STORE_DAMAGED", { reason: "a block does not expand" }, { cause: error });
+    if (!hasCode(error, "BATCH_MALFORMED", "BATCH_TOO_LARGE")) throw error;
+    const reason = "the sections of a block cannot be read";
+    throw new PlantError("STORE_DAMAGED", { reason }, { cause: error });
   }
 }
 

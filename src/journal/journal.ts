@@ -1,26 +1,30 @@
 // The log of the gateway: numbered records in streams, epochs, watermarks, checkpoints, and one
 // queue of commits. It must not know what the records mean.
-import { copyFileSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
-import { type Disk, dataFile, openDisk, syncPath, type Write } from "../disk/disk.ts";
+import { type Disk, openDisk, type Write } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
-import { PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { asError, type Running } from "../util/running.ts";
-import { type Stream, streams } from "./block.ts";
+import { type Format, type Stream, streams } from "./head.ts";
+import { type Opened, openEpoch } from "./opening.ts";
 import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
-import { type Changes, type ChangesQuery, LogReader } from "./reader.ts";
+import { type Block, type Changes, type ChangesQuery, LogReader } from "./reader.ts";
+import { stageDatabase } from "./replacement.ts";
 import { Retention } from "./retention.ts";
+import { SealedDisk } from "./sealed-disk.ts";
+import { type SideTable, sideTable } from "./side-table.ts";
 import type { SourceState } from "./source.ts";
 import * as tables from "./tables.ts";
 import { Watermarks } from "./watermarks.ts";
 
-export { type JournalRecord, type Stream, streams } from "./block.ts";
+export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
+export { type BlockHead, type Format, type JournalRecord, type Stream, streams } from "./head.ts";
 export type { Appended, AppendRequest } from "./queue.ts";
-export type { Changes, ChangesQuery } from "./reader.ts";
+export type { Block, Changes, ChangesQuery } from "./reader.ts";
+export type { SideRow, SideTable } from "./side-table.ts";
 export type { SourceNumber } from "./source.ts";
-export type { EpochEntry } from "./tables.ts";
+export type { EpochEntry, SideName } from "./tables.ts";
 
 export interface JournalDeps {
   readonly clock: Clock;
@@ -34,6 +38,11 @@ export interface JournalOptions {
   readonly flushMaxMs: number;
   readonly recordsPerCommitMax: number;
   readonly keepMs: number;
+  /**
+   * An existing database stays in the format it has: that of the release before, until an update
+   * is confirmed.
+   */
+  readonly keepsFormat?: boolean;
 }
 
 /** Where one stream stands, as a consumer sees it. */
@@ -52,6 +61,10 @@ export interface Journal extends Running {
   /** The epoch of this opening, 32 hexadecimal digits. */
   readonly epoch: string;
   readonly lineage: readonly tables.EpochEntry[];
+  /** What it is written in. In format 1 a record stands for one sequence. */
+  readonly format: Format;
+  /** Milliseconds the store has run since its database was made; a crash may cost the last ones. */
+  runMs(): number;
   head(stream: Stream): number;
   /**
    * Appends records and answers after the flush.
@@ -61,6 +74,10 @@ export interface Journal extends Running {
   append(request: AppendRequest): Promise<Appended>;
   /** @throws PlantError SEQUENCE_AHEAD, SEQUENCE_GONE, STORE_DAMAGED. */
   read(query: ChangesQuery): Changes;
+  /** Whole blocks in order, from the one that holds the sequence after `after`. */
+  blocks(stream: Stream, after: number): Iterable<Block>;
+  /** Derived rows: what can be made anew from the log. */
+  side(name: tables.SideName): SideTable;
   /** Resolves when the stream grows, and when `signal` aborts. */
   grown(stream: Stream, signal: AbortSignal): Promise<void>;
   /**
@@ -106,45 +123,31 @@ const rowsPerCommit = 900;
  * @throws PlantError STORE_LOCKED, STORE_FORMAT_NEWER (the file stays as it is), STORE_DAMAGED.
  */
 export async function openJournal(deps: JournalDeps, options: JournalOptions): Promise<Journal> {
+  const opened = await open(deps, options);
+  try {
+    return new DiskJournal(deps, options, opened);
+  } catch (error) {
+    await opened.disk[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function open({ random }: JournalDeps, options: JournalOptions): Promise<Opened> {
   const disk = await openDisk(options);
   try {
-    const opened = await openEpoch(disk, deps);
-    return new DiskJournal(deps, options, disk, opened);
+    return await openEpoch(disk, random, options.keepsFormat === true);
   } catch (error) {
     await disk[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-interface Opened {
-  readonly epoch: string;
-  readonly lineage: tables.EpochEntry[];
-  readonly heads: Record<Stream, number>;
-}
-
-async function openEpoch(disk: Disk, { random }: JournalDeps): Promise<Opened> {
-  tables.checkFormat(disk);
-  const lineage = tables.readLineage(disk);
-  const heads = tables.readHeads(disk, lineage.at(-1));
-  const epoch = Buffer.from(random.bytes(16)).toString("hex");
-  const before = lineage.at(-1);
-  // An epoch without a record is nobody's parent: a store that fails again and again must not
-  // grow a lineage that no greeting can hold.
-  const isEmpty =
-    before !== undefined && streams.every((name) => before.cuts[name] === heads[name]);
-  if (isEmpty) lineage.pop();
-  const parent = (isEmpty ? before.parent : before?.epoch) ?? null;
-  lineage.push({ epoch, parent, cuts: { ...heads } });
-  await disk.commit([tables.formatWrite(), tables.lineageWrite(lineage)], "reserve");
-  return { epoch, lineage, heads };
-}
-
 class DiskJournal implements Journal {
   readonly ended: Promise<Error | undefined>;
   readonly #deps: JournalDeps;
   readonly #options: JournalOptions;
-  #disk: Disk;
   #opened: Opened;
+  #openedAtMs: number;
   #queue: CommitQueue;
   #reader: LogReader;
   #marks: Watermarks;
@@ -156,28 +159,34 @@ class DiskJournal implements Journal {
   #trimmed = 0;
   #damaged = 0;
 
-  constructor(deps: JournalDeps, options: JournalOptions, disk: Disk, opened: Opened) {
+  constructor(deps: JournalDeps, options: JournalOptions, opened: Opened) {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
     this.ended = promise;
     this.#end = resolve;
     this.#deps = deps;
     this.#options = options;
-    this.#disk = disk;
     this.#opened = opened;
+    this.#openedAtMs = deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
-    this.#reader = new LogReader(disk);
+    this.#reader = new LogReader(this.#disk);
     this.#marks = this.#readMarks();
-    this.#checkpoint = tables.readCheckpoint(disk);
+    this.#checkpoint = tables.readCheckpoint(this.#disk);
     this.#retention = this.#makeRetention();
   }
 
+  get #disk(): Disk {
+    return this.#opened.disk;
+  }
+
   #makeQueue(): CommitQueue {
-    const { epoch, heads } = this.#opened;
+    const { epoch, heads, format } = this.#opened;
     const sources: Map<string, SourceState> = tables.readSources(this.#disk);
     return new CommitQueue(
       {
         clock: this.#deps.clock,
         disk: this.#disk,
+        format,
+        runMs: () => this.runMs(),
         epoch,
         heads: { ...heads },
         sources,
@@ -217,6 +226,14 @@ class DiskJournal implements Journal {
     return this.#opened.epoch;
   }
 
+  get format(): Format {
+    return this.#opened.format;
+  }
+
+  runMs(): number {
+    return this.#opened.runMs + this.#deps.clock.monotonicMs() - this.#openedAtMs;
+  }
+
   get lineage(): readonly tables.EpochEntry[] {
     return this.#opened.lineage;
   }
@@ -240,6 +257,14 @@ class DiskJournal implements Journal {
       if (error instanceof PlantError && error.code === "STORE_DAMAGED") this.#damaged += 1;
       throw error;
     }
+  }
+
+  blocks(stream: Stream, after: number): Iterable<Block> {
+    return this.#reader.blocks(stream, after);
+  }
+
+  side(name: tables.SideName): SideTable {
+    return sideTable(name, () => this.#disk);
   }
 
   grown(stream: Stream, signal: AbortSignal): Promise<void> {
@@ -314,25 +339,12 @@ class DiskJournal implements Journal {
   }
 
   async restore(file: string): Promise<string> {
-    const { folder } = this.#options;
-    // Beside the data first: what can fail for want of room fails while the store is open.
-    const staged = join(folder, "incoming.mdb");
-    try {
-      copyFileSync(file, staged);
-      syncPath(staged);
-    } catch (error) {
-      rmSync(staged, { force: true });
-      const reason = (error as NodeJS.ErrnoException).code ?? String(error);
-      throw new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
-    }
+    const putInPlace = stageDatabase(this.#options.folder, file);
     await this.#queue.close(new PlantError("STORE_BUSY", { max: 0 }));
     await this.#disk[Symbol.asyncDispose]();
     try {
-      rmSync(join(folder, "lock.mdb"), { force: true });
-      renameSync(staged, join(folder, dataFile));
-      syncPath(folder);
-      this.#disk = await openDisk(this.#options);
-      this.#adopt(await openEpoch(this.#disk, this.#deps));
+      putInPlace();
+      this.#adopt(await open(this.#deps, this.#options));
     } catch (error) {
       this.#end(asError(error));
       throw error;
@@ -343,6 +355,7 @@ class DiskJournal implements Journal {
 
   #adopt(opened: Opened): void {
     this.#opened = opened;
+    this.#openedAtMs = this.#deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(this.#disk);
     this.#marks = this.#readMarks();
@@ -367,9 +380,20 @@ class DiskJournal implements Journal {
     return this.#closing;
   }
 
+  /** What is lost of the running time only makes records younger than they are. */
+  async #keepRunMs(): Promise<void> {
+    try {
+      await this.#disk.commit([tables.runWrite(this.runMs())], "reserve");
+    } catch (error) {
+      if (!hasCode(error, "STORE_FULL", "STORE_FAILED")) throw error;
+      this.#deps.log.warn("the running time was not kept", { code: error.code, error });
+    }
+  }
+
   async #close(): Promise<void> {
     await this.#queue.close(new PlantError("STORE_CLOSED"));
     this.#flushed({ streams });
+    await this.#keepRunMs();
     await this.#disk[Symbol.asyncDispose]();
     this.#end(undefined);
   }
@@ -381,8 +405,8 @@ class DiskJournal implements Journal {
  */
 export async function inspectDatabase(folder: string, roomBytes: number): Promise<void> {
   await using disk = await openDisk({ folder, roomBytes });
-  tables.checkFormat(disk);
-  if (tables.readLineage(disk).length === 0) {
+  tables.readFormat(disk);
+  if (tables.readLineage(new SealedDisk(disk, 1)).length === 0) {
     throw new PlantError("STORE_DAMAGED", { reason: "it has no epoch" });
   }
 }

@@ -3,7 +3,8 @@
 import { type Disk, type Write, writesMax } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
-import { encodeBlock, type JournalRecord, type Stream } from "./block.ts";
+import { encodeBlock } from "./block.ts";
+import { type Format, type JournalRecord, lastOfRecord, type Stream } from "./head.ts";
 import { recall, remember, type Sequences, type SourceNumber, type SourceState } from "./source.ts";
 import { blockKey, logTable, sourceWrite } from "./tables.ts";
 
@@ -22,6 +23,11 @@ export interface AppendRequest {
    * @returns the records, at least one. What it throws refuses this request alone.
    */
   readonly build: (first: number) => readonly JournalRecord[];
+  /**
+   * Records of the stream `event` that say who caused it, in the same commit. Called after `build`;
+   * what it throws refuses this request alone. Never called for a request that is repeated.
+   */
+  readonly audit?: () => readonly JournalRecord[];
   /** Called after the flush, in the order of requests, or when the commit failed. */
   readonly settle?: (isFlushed: boolean) => void;
 }
@@ -39,7 +45,10 @@ export interface Flushed {
 interface QueueDeps {
   readonly clock: Clock;
   readonly disk: Disk;
+  readonly format: Format;
   readonly epoch: string;
+  /** Running time of the store in milliseconds. */
+  readonly runMs: () => number;
   readonly heads: Record<Stream, number>;
   readonly sources: Map<string, SourceState>;
   readonly flushed: (flushed: Flushed) => void;
@@ -59,7 +68,7 @@ interface Waiting {
 /** One commit being put together. */
 interface Batch {
   readonly heads: Record<Stream, number>;
-  readonly texts: Map<Stream, string[]>;
+  readonly records: Map<Stream, JournalRecord[]>;
   readonly sources: Map<string, SourceState>;
   readonly built: { readonly waiting: Waiting; readonly appended: Appended }[];
 }
@@ -168,7 +177,7 @@ export class CommitQueue {
     const { clock, disk, heads, sources, flushed } = this.#deps;
     const batch: Batch = {
       heads: { ...heads },
-      texts: new Map(),
+      records: new Map(),
       sources: new Map(),
       built: [],
     };
@@ -194,7 +203,7 @@ export class CommitQueue {
       if (!appended.repeated) waiting.request.settle?.(true);
     }
     for (const { waiting, appended } of batch.built) waiting.resolve(appended);
-    flushed({ streams: [...batch.texts.keys()] });
+    flushed({ streams: [...batch.records.keys()] });
   }
 
   #build(batch: Batch, waiting: Waiting): void {
@@ -210,13 +219,10 @@ export class CommitQueue {
         }
       }
       const first = batch.heads[stream] + 1;
-      const added = request.build(first).map((record) => JSON.stringify(record));
-      const texts = batch.texts.get(stream) ?? [];
-      for (const text of added) texts.push(text);
-      batch.texts.set(stream, texts);
-      const last = first + added.length - 1;
-      batch.heads[stream] = last;
-      this.#appended += added.length;
+      const built = request.build(first);
+      const audit = request.audit?.() ?? [];
+      const last = this.#add(batch, stream, built);
+      this.#add(batch, "event", audit);
       if (source !== undefined) {
         const known = this.#sourceState(batch, source.source);
         batch.sources.set(source.source, remember(known, source, { first, last }));
@@ -227,20 +233,37 @@ export class CommitQueue {
     }
   }
 
+  /** Adds records to a commit. @returns the last sequence they stand for. */
+  #add(batch: Batch, stream: Stream, added: readonly JournalRecord[]): number {
+    if (added.length === 0) return batch.heads[stream];
+    const records = batch.records.get(stream) ?? [];
+    let last = batch.heads[stream];
+    for (const record of added) {
+      records.push(record);
+      last = lastOfRecord(record, last + 1);
+    }
+    batch.records.set(stream, records);
+    batch.heads[stream] = last;
+    this.#appended += added.length;
+    return last;
+  }
+
   #sourceState(batch: Batch, source: string): SourceState | undefined {
     return batch.sources.get(source) ?? this.#deps.sources.get(source);
   }
 
   #writesOf(batch: Batch): Write[] {
-    const { epoch, clock, heads, sources } = this.#deps;
+    const { epoch, format, clock, heads, sources } = this.#deps;
     const writes: Write[] = [];
+    const runMs = this.#deps.runMs();
     const wallMs = clock.wallMs();
-    for (const [stream, texts] of batch.texts) {
-      for (let at = 0; at < texts.length; at += recordsPerBlock) {
-        const first = heads[stream] + 1 + at;
-        const part = texts.slice(at, at + recordsPerBlock);
-        const value = encodeBlock({ stream, epoch, first, wallMs }, part);
+    for (const [stream, records] of batch.records) {
+      let first = heads[stream] + 1;
+      for (let at = 0; at < records.length; at += recordsPerBlock) {
+        const part = records.slice(at, at + recordsPerBlock);
+        const value = encodeBlock({ stream, epoch, first, wallMs, runMs }, part, format);
         writes.push({ table: logTable, key: blockKey(stream, first), value });
+        for (const record of part) first = lastOfRecord(record, first) + 1;
       }
     }
     for (const [source, state] of batch.sources) writes.push(sourceWrite(source, state));

@@ -2,7 +2,8 @@
 // It must not know who reads, or write anything.
 import type { Disk } from "../disk/disk.ts";
 import { PlantError } from "../util/errors.ts";
-import { decodeBlock, decodeHead, type JournalRecord, type Stream } from "./block.ts";
+import { decodeBlock, decodeHead, type NumberedRecord } from "./block.ts";
+import { type BlockHead, lastOfRecord, type Stream } from "./head.ts";
 import { blockBounds, blockKey, logTable } from "./tables.ts";
 
 /** What to read: at most `limit` records and about `bytesMax` bytes, but always one if any. */
@@ -16,11 +17,20 @@ export interface ChangesQuery {
 /** Records of one epoch, in order, without a gap. */
 export interface Changes {
   readonly epoch: string;
-  readonly records: readonly (JournalRecord & { readonly sequence: number })[];
+  readonly records: readonly NumberedRecord[];
   /** Sequence of the last record here; `after` when there is none. */
   readonly last: number;
   readonly head: number;
 }
+
+/** One block of the log, for those who read blocks whole: see `decodeBlock` and `blockPoints`. */
+export interface Block {
+  readonly head: BlockHead;
+  readonly bytes: Uint8Array;
+}
+
+/** About the bytes of a point as JSON, without its value. */
+const pointWeight = 230;
 
 export class LogReader {
   readonly #disk: Disk;
@@ -61,27 +71,37 @@ export class LogReader {
     if (after < first - 1) {
       throw new PlantError("SEQUENCE_GONE", { stream, sequence: after + 1, first });
     }
-    const records: (JournalRecord & { readonly sequence: number })[] = [];
+    if (after === head) return { epoch, records: [], last: after, head };
+    const records: NumberedRecord[] = [];
+    let last = after;
     let bytes = 0;
     let found: string | undefined;
-    if (after === head) return { epoch, records, last: after, head };
-    for (const row of this.#blocksFrom(stream, after + 1)) {
-      const block = decodeBlock(row.value);
-      if (found !== undefined && block.head.epoch !== found) break;
-      if (block.head.first + block.head.count - 1 <= after) continue;
-      const expected = after + records.length + 1;
-      const from = expected - block.head.first;
-      if (from < 0) throw new PlantError("STORE_DAMAGED", { reason: `a gap in ${stream}` });
-      found = block.head.epoch;
-      for (const [at, text] of block.texts.slice(from).entries()) {
-        const sequence = expected + at;
-        bytes += text.length;
-        const over = records.length >= limit || (records.length > 0 && bytes > bytesMax);
-        if (over || sequence > head) return { epoch: found, records, last: sequence - 1, head };
-        records.push({ sequence, ...parseRecord(text) });
+    for (const { value } of this.#blocksFrom(stream, after + 1)) {
+      const block = decodeHead(value);
+      if (found !== undefined && block.epoch !== found) break;
+      if (block.last <= after) continue;
+      if (block.first > last + 1)
+        throw new PlantError("STORE_DAMAGED", { reason: `a gap in ${stream}` });
+      found = block.epoch;
+      for (const record of decodeBlock(value).records) {
+        const reached = lastOfRecord(record, record.sequence);
+        if (reached <= after) continue;
+        bytes += weightOf(record);
+        const isOver = records.length >= limit || (records.length > 0 && bytes > bytesMax);
+        if (isOver || record.sequence > head) return { epoch: found, records, last, head };
+        records.push(record);
+        last = reached;
       }
     }
-    return { epoch: found ?? epoch, records, last: after + records.length, head };
+    return { epoch: found ?? epoch, records, last, head };
+  }
+
+  /** Blocks of a stream in order, from the one that holds the sequence after `after`. */
+  *blocks(stream: Stream, after: number): Iterable<Block> {
+    for (const { value } of this.#blocksFrom(stream, after + 1)) {
+      const head = decodeHead(value);
+      if (head.last > after) yield { head, bytes: value };
+    }
   }
 
   /** Blocks in order, the one that holds `sequence` first. */
@@ -100,14 +120,19 @@ export class LogReader {
   ): Uint8Array[] {
     const keys: Uint8Array[] = [];
     for (const { key, value } of this.#disk.range(logTable, blockBounds(stream))) {
-      const { first, count, wallMs } = decodeHead(value);
-      if (first + count - 1 > limit || wallMs > beforeWallMs || keys.length >= max) break;
+      const { last, wallMs } = decodeHead(value);
+      if (last > limit || wallMs > beforeWallMs || keys.length >= max) break;
       keys.push(key);
     }
     return keys;
   }
 }
 
-function parseRecord(text: string): JournalRecord {
-  return JSON.parse(text) as JournalRecord;
+/** About the bytes of a record as JSON. */
+function weightOf(record: NumberedRecord): number {
+  if (record.kind !== "point") return JSON.stringify(record).length;
+  const { value } = record;
+  if (typeof value === "string") return pointWeight + value.length;
+  if (typeof value !== "object" || value === null) return pointWeight;
+  return pointWeight + JSON.stringify(value).length;
 }

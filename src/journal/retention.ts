@@ -2,7 +2,7 @@
 // with them. It must not know what the records mean.
 import type { Disk } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
-import { type Stream, streams } from "./block.ts";
+import { type Stream, streams } from "./head.ts";
 import type { LogReader } from "./reader.ts";
 import * as tables from "./tables.ts";
 import type { Watermarks } from "./watermarks.ts";

@@ -2,15 +2,21 @@
 // It must not know when they are written.
 import type { Disk, Write } from "../disk/disk.ts";
 import { PlantError } from "../util/errors.ts";
-import { decodeHead, type Stream, streams } from "./block.ts";
+import { decodeHead } from "./block.ts";
+import { type Format, type Stream, streams } from "./head.ts";
 import type { SourceState } from "./source.ts";
 
-/** Version of the layout of the tables. */
-const format = 1;
-const metaTable = "meta";
+/** The newest layout of the tables. */
+const newest: Format = 2;
+export const metaTable = "meta";
 export const logTable = "log";
-const sourceTable = "source";
-const pointTable = "point";
+export const sourceTable = "source";
+export const pointTable = "point";
+/** Tables whose rows another format has otherwise, and that nobody else rewrites. */
+export const rewrittenTables: readonly string[] = [metaTable, sourceTable];
+/** Tables of derived rows, by the names their owners know. */
+const sideTables = ["rollup", "boot", "wear"] as const;
+export type SideName = (typeof sideTables)[number];
 const sequenceMax = 2 ** 53;
 
 /** One opening of the store for writing. */
@@ -56,16 +62,31 @@ export function blockBounds(stream: Stream): { from: Uint8Array; to: Uint8Array 
   return { from, to };
 }
 
-/** @throws PlantError STORE_FORMAT_NEWER. */
-export function checkFormat(disk: Disk): void {
-  const found = readJson(disk, "format") as { version: number } | undefined;
-  if (found !== undefined && !(found.version <= format)) {
-    throw new PlantError("STORE_FORMAT_NEWER", { found: found.version, known: format });
+/** Key of the row that says the format: never sealed, so that every version can read it. */
+export const formatKey = textKey("format");
+
+/**
+ * The format of a database; undefined for a new one.
+ * @throws PlantError STORE_FORMAT_NEWER, STORE_DAMAGED.
+ */
+export function readFormat(disk: Disk): Format | undefined {
+  const bytes = disk.get(metaTable, formatKey);
+  if (bytes === undefined) return undefined;
+  const { version } = Object(parseJson(bytes)) as { version?: unknown };
+  if (version === 1 || version === 2) return version;
+  if (typeof version === "number" && version > newest) {
+    throw new PlantError("STORE_FORMAT_NEWER", { found: version, known: newest });
   }
+  throw new PlantError("STORE_DAMAGED", { reason: "the format of the database is none" });
 }
 
-export function formatWrite(): Write {
-  return metaWrite("format", { version: format });
+export function formatWrite(version: Format): Write {
+  return metaWrite("format", { version });
+}
+
+/** Keeps the running time of the store, in milliseconds. */
+export function runWrite(runMs: number): Write {
+  return metaWrite("run", { runMs: Math.round(runMs) });
 }
 
 export function readLineage(disk: Disk): EpochEntry[] {
@@ -76,16 +97,25 @@ export function lineageWrite(lineage: readonly EpochEntry[]): Write {
   return metaWrite("lineage", lineage);
 }
 
-/** The last sequence of each stream: by the log, and at least what the newest epoch says. */
-export function readHeads(disk: Disk, newest: EpochEntry | undefined): Record<Stream, number> {
-  return forStreams((stream) => {
-    const said = newest?.cuts[stream] ?? 0;
+/**
+ * The last sequence of each stream: by the log, and at least what the newest epoch says; and the
+ * running time, by the log and what was kept of it.
+ */
+export function readHeads(
+  disk: Disk,
+  epoch: EpochEntry | undefined,
+): { heads: Record<Stream, number>; runMs: number } {
+  let runMs = (readJson(disk, "run") as { runMs: number } | undefined)?.runMs ?? 0;
+  const heads = forStreams((stream) => {
+    const said = epoch?.cuts[stream] ?? 0;
     for (const row of disk.range(logTable, { ...blockBounds(stream), reverse: true, limit: 1 })) {
-      const { first, count } = decodeHead(row.value);
-      return Math.max(said, first + count - 1);
+      const head = decodeHead(row.value);
+      runMs = Math.max(runMs, head.runMs);
+      return Math.max(said, head.last);
     }
     return said;
   });
+  return { heads, runMs };
 }
 
 const markPrefix = "mark/";

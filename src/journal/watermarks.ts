@@ -3,7 +3,7 @@
 import type { Disk } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
-import type { Stream } from "./block.ts";
+import type { Stream } from "./head.ts";
 import * as tables from "./tables.ts";
 
 /** Last acknowledged sequence per stream. */

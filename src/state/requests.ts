@@ -181,7 +181,7 @@ function checkText(what: string, text: unknown, max: number): void {
 function checkStamp(what: string, time: unknown): Stamp {
   if (!v.is(stamp, time)) throw malformed(`${what}: {wall, boot, mono, sync} is needed`);
   const { wall, boot, mono, sync } = time;
-  return { wall, boot, mono, sync };
+  return { wall: Math.round(wall), boot, mono: Math.round(mono), sync };
 }
 
 /** @throws PlantError REQUEST_MALFORMED when it is not of the type; LIMIT_REACHED. */

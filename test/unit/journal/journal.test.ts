@@ -18,6 +18,7 @@ const head = {
   epoch: "0123456789abcdef".repeat(2),
   first: 2 ** 40,
   wallMs: 5,
+  runMs: 7,
 } as const;
 const settled = async () => {
   for (let round = 0; round < 50; round += 1) await new Promise((done) => setImmediate(done));
@@ -43,15 +44,18 @@ function readAll(journal: Journal, stream: Stream, after = 0) {
   return found;
 }
 
+const lines = (...texts: readonly string[]) => texts.map((text) => ({ kind: "line", text }));
+
 test("a block gives back what went in, byte for byte as ever", () => {
-  const bytes = encodeBlock(head, ['{"a":1}', '{"b":"ü\\n"}']);
+  const bytes = encodeBlock(head, lines("a", "ü\n"));
+  const { first } = head;
   assert.deepEqual(decodeBlock(bytes), {
-    head: { ...head, count: 2 },
-    texts: ['{"a":1}', '{"b":"ü\\n"}'],
+    head: { ...head, last: first + 1, count: 2 },
+    records: lines("a", "ü\n").map((record, at) => ({ ...record, sequence: first + at })),
   });
   assert.equal(
-    Buffer.from(bytes.subarray(4, 48)).toString("hex"),
-    `01010000000000020000000000000100000000004014000000000000${head.epoch}`,
+    Buffer.from(bytes.subarray(4)).toString("hex"),
+    `020102000000000200000000000001000000000000000100000000014014000000000000401c000000000000${head.epoch}05020902016103c3bc0a0102`,
   );
 });
 
@@ -70,7 +74,7 @@ function flip(bytes: Buffer, at: number): Buffer {
 
 test("a damaged block is refused", () => {
   for (const [name, [expected, damage]] of Object.entries(damages)) {
-    const bytes = damage(Buffer.from(encodeBlock(head, ['{"a":1}'])));
+    const bytes = damage(Buffer.from(encodeBlock(head, lines("a"))));
     assert.throws(() => decodeBlock(bytes), code(expected), name);
   }
 });
@@ -84,7 +88,7 @@ test("a damaged block in the store is told when it is read, and counted", async 
   {
     await using disk = await openDisk({ folder: join(folder.path, "s"), roomBytes: 1e8 });
     for (const { key, value } of [...disk.range("log")]) {
-      await disk.commit([{ table: "log", key, value: flip(Buffer.from(value), 60) }]);
+      await disk.commit([{ table: "log", key, value: flip(Buffer.from(value), 70) }]);
     }
   }
   await using journal = await openTestJournal(folder.path);
@@ -97,7 +101,7 @@ test("a store of a newer format is refused and its file stays as it is", async (
   const store = join(folder.path, "s");
   {
     await using disk = await openDisk({ folder: store, roomBytes: 1e7 });
-    const value = Buffer.from('{"version":2}');
+    const value = Buffer.from('{"version":3}');
     await disk.commit([{ table: "meta", key: Buffer.from("format"), value }]);
   }
   const before = readFileSync(join(store, "data.mdb"));
@@ -296,10 +300,13 @@ test("numbers go on after all was acknowledged, grew old and was trimmed", async
 });
 
 test("a large block is kept compressed and comes back whole", () => {
-  const texts = Array.from({ length: 1000 }, (_, at) => JSON.stringify({ value: at, unit: "°C" }));
-  const bytes = encodeBlock(head, texts);
-  assert.ok(bytes.length < texts.join("").length / 3);
-  assert.deepEqual(decodeBlock(bytes).texts, texts);
+  const records = lines(...Array.from({ length: 1000 }, (_, at) => `value ${at} °C`));
+  const bytes = encodeBlock(head, records);
+  assert.ok(bytes.length < JSON.stringify(records).length / 3);
+  assert.deepEqual(
+    decodeBlock(bytes).records.map(({ text }) => text),
+    records.map(({ text }) => text),
+  );
   assert.throws(() => decodeBlock(flip(Buffer.from(bytes), 300)), code("STORE_DAMAGED"));
 });
 
