@@ -1,6 +1,16 @@
 // Upstream envelopes, batches of records and control messages: encode, sign, check, decode. Pure.
 // It must not know MQTT, disks or clocks.
 export {
+  type Aggregates,
+  type Cover,
+  type CoverReason,
+  coverBody,
+  type LastRecord,
+  readCover,
+  type SpanAggregate,
+  type SurvivingDefinition,
+} from "./cover.ts";
+export {
   type Envelope,
   type EnvelopeFields,
   type EnvelopeHeader,

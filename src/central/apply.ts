@@ -1,7 +1,15 @@
 // What records change: definitions, latest values, and the latest anew when a head has forked.
 // Pure but for reads of rows. It must not know how batches arrive.
-import { type BatchRecord, decodeBatch, open, peekHeader, type Stream } from "../batch/batch.ts";
+import {
+  type BatchRecord,
+  decodeBatch,
+  lastOf,
+  open,
+  peekHeader,
+  type Stream,
+} from "../batch/batch.ts";
 import { PlantError } from "../util/errors.ts";
+import { clipCover, type DefineRecord, survivorsOf, type ValueRecord } from "./cover-records.ts";
 import {
   type DeviceState,
   definitionsOf,
@@ -37,6 +45,8 @@ const recordsMax = 100_000;
 export interface Applied {
   readonly changes: readonly Change[];
   readonly applied: number;
+  /** Sequences behind the position for which covers stand (rule 7). */
+  readonly covered: number;
   /** Of these, outside the head's line or above a cut: history only. */
   readonly orphaned: number;
 }
@@ -54,36 +64,47 @@ export function applyRecords(
   const epoch = device.lineage.epochs.get(span.epoch);
   if (epoch === undefined) throw new PlantError("BATCH_MALFORMED", { reason: "an unknown epoch" });
   const position = positionOf(epoch, span.stream);
-  const fresh = records.filter((record) => endOf(record) > position);
+  const fresh = records.filter((record) => lastOf(record) > position);
   const bound = countsUpTo(device.lineage, epoch.id, span.stream);
   const orphaned = fresh.filter(({ sequence }) => sequence > bound).length;
-  if (span.stream !== "state") return { changes: [], applied: fresh.length, orphaned };
+  const covers = fresh.filter((record) => record.kind === "cover");
+  const applied = fresh.length - covers.length;
+  const covered = covers.reduce(
+    (sum, { sequence, to }) => sum + to - Math.max(sequence - 1, position),
+    0,
+  );
+  const counts = { applied, covered, orphaned };
+  if (span.stream !== "state") return { changes: [], ...counts };
 
   const own = definitionsOf(reader, device, epoch.id);
   const defined = new Map<number, Definition>();
   const latest: Latest[] = [];
   for (const record of fresh) {
-    if (record.kind === "define") defined.set(record.index, definitionOf(record));
-    if (record.kind !== "point" && record.kind !== "delete") continue;
-    const definition =
-      defined.get(record.index) ?? resolveIndex(reader, device, epoch.id, record.index);
-    if (definition === undefined) {
-      throw new PlantError("BATCH_MALFORMED", { reason: `nothing defines index ${record.index}` });
+    // One that is known stays where it is: the batch it came with may hold others.
+    for (const one of definesOf(record)) {
+      if (record.kind === "define" || !own.has(one.index)) {
+        defined.set(one.index, definitionOf(one));
+      }
     }
-    if (record.sequence <= bound) latest.push(latestFrom(epoch, definition, record));
+    for (const value of valuesOf(record)) {
+      const { index } = value;
+      const definition = defined.get(index) ?? resolveIndex(reader, device, epoch.id, index);
+      if (definition === undefined && record.kind !== "cover") {
+        throw new PlantError("BATCH_MALFORMED", { reason: `nothing defines index ${index}` });
+      }
+      if (definition !== undefined && value.sequence <= bound) {
+        latest.push(latestFrom(epoch, definition, value));
+      }
+    }
   }
   for (const [index, definition] of defined) own.set(index, definition);
   for (const value of latest) offerLatest(device, value);
   const rows =
     defined.size === 0 ? [] : [definitionsChange(device.id, epoch.id, [...defined.values()])];
-  return { changes: rows, applied: fresh.length, orphaned };
+  return { changes: rows, ...counts };
 }
 
-function endOf(record: BatchRecord): number {
-  return record.kind === "cover" ? record.to : record.sequence;
-}
-
-function definitionOf(record: Extract<BatchRecord, { kind: "define" }>): Definition {
+function definitionOf(record: DefineRecord): Definition {
   const { index, sequence, scope, key, type, unit } = record;
   return {
     index,
@@ -94,8 +115,6 @@ function definitionOf(record: Extract<BatchRecord, { kind: "define" }>): Definit
     ...(unit === undefined ? {} : { unit }),
   };
 }
-
-type ValueRecord = Extract<BatchRecord, { kind: "point" | "delete" }>;
 
 function latestFrom(epoch: Epoch, definition: Definition, record: ValueRecord): Latest {
   const { index: _, sequence: __, ...named } = definition;
@@ -150,13 +169,13 @@ function rebuildLatest(reader: ShelfReader, device: DeviceState): void {
   for (const block of readBlocks(reader, device.id, "state", { isReverse: true })) {
     if (missing.size === 0) break;
     for (const { epoch, record } of readRecords(device, block).reverse()) {
-      if (record.kind !== "point" && record.kind !== "delete") continue;
-      if (record.sequence > countsUpTo(device.lineage, epoch.id, "state")) continue;
-      const definition = resolveIndex(reader, device, epoch.id, record.index);
-      if (definition === undefined) continue;
-      const name = `${definition.scope}\0${definition.key}`;
-      if (!missing.delete(name)) continue;
-      found.set(name, latestFrom(epoch, definition, record));
+      for (const value of valuesOf(record).toReversed()) {
+        if (value.sequence > countsUpTo(device.lineage, epoch.id, "state")) continue;
+        const definition = resolveIndex(reader, device, epoch.id, value.index);
+        if (definition === undefined) continue;
+        const name = `${definition.scope}\0${definition.key}`;
+        if (missing.delete(name)) found.set(name, latestFrom(epoch, definition, value));
+      }
     }
   }
   for (const old of latestOf(device)) {
@@ -165,6 +184,17 @@ function rebuildLatest(reader: ShelfReader, device: DeviceState): void {
     found.delete(name);
   }
   for (const latest of found.values()) offerLatest(device, latest);
+}
+
+/** The values a record tells, oldest first. */
+function valuesOf(record: BatchRecord): readonly ValueRecord[] {
+  if (record.kind === "cover") return survivorsOf(record).last;
+  return record.kind === "point" || record.kind === "delete" ? [record] : [];
+}
+
+function definesOf(record: BatchRecord): readonly DefineRecord[] {
+  if (record.kind === "cover") return survivorsOf(record).definitions;
+  return record.kind === "define" ? [record] : [];
 }
 
 /** The points the head's line defines, by scope and key. */
@@ -180,7 +210,10 @@ function namesOf(reader: ShelfReader, device: DeviceState): Set<string> {
   return names;
 }
 
-/** The records of a block that count in it, oldest first. */
+/**
+ * The records of a block that count in it, oldest first; a cover that begins before the block is
+ * told from the block's first sequence on.
+ */
 export function readRecords(
   device: DeviceState,
   block: Block,
@@ -190,6 +223,6 @@ export function readRecords(
   if (epoch === undefined || first === undefined || last === undefined) return [];
   const { body } = open(block.bytes, ({ kid }) => device.keys.get(kid));
   return decodeBatch(body, { first, last }, recordsMax)
-    .filter((record) => endOf(record) >= block.from && record.sequence <= block.to)
-    .map((record) => ({ epoch, record }));
+    .filter((record) => lastOf(record) >= block.from && record.sequence <= block.to)
+    .map((record) => ({ epoch, record: clipCover(record, block.from) }));
 }

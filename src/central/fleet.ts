@@ -4,6 +4,7 @@ import { type BatchRecord, type Stream, streams } from "../batch/batch.ts";
 import type { Stamp } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { readRecords } from "./apply.ts";
+import { aggregatesOf, type CoverRecord } from "./cover-records.ts";
 import { type DeviceState, latestOf, resolveIndex } from "./device-state.ts";
 import { deviceOf, type IngestState } from "./ingest.ts";
 import { ancestryOf, countsUpTo, type Epoch, positionOf } from "./lineage.ts";
@@ -236,6 +237,9 @@ function tellRecord(
   record: BatchRecord,
   query: HistoryQuery,
 ): Record<string, unknown> | undefined {
+  if (record.kind === "cover" && query.stream === "state") {
+    return tellCover(state, { device, epoch }, record, query);
+  }
   if (record.kind !== "point" && record.kind !== "delete") {
     if (query.scope !== undefined || query.key !== undefined) return undefined;
     const { sequence: _, ...words } = record;
@@ -248,6 +252,34 @@ function tellRecord(
   if (query.key !== undefined && query.key !== key) return undefined;
   const { sequence: _, index: __, ...words } = record;
   return { scope, key, ...words };
+}
+
+/**
+ * A cover of points: how many it stands for and what they came to, each with its name; of one point
+ * alone where that is asked for, and nothing when it tells nothing of it.
+ */
+function tellCover(
+  state: IngestState,
+  { device, epoch }: { readonly device: DeviceState; readonly epoch: Epoch },
+  record: CoverRecord,
+  query: HistoryQuery,
+): Record<string, unknown> | undefined {
+  const { kind, to, body } = record;
+  const aggregates = aggregatesOf(record);
+  const isOfAll = query.scope === undefined && query.key === undefined;
+  if (aggregates === undefined) return isOfAll ? { kind, to, body } : undefined;
+  const rows = aggregates.rows.flatMap(({ index, ...row }) => {
+    const definition = resolveIndex(state.reader, device, epoch.id, index);
+    const { scope, key } = definition ?? {};
+    if (query.scope !== undefined && query.scope !== scope) return [];
+    if (query.key !== undefined && query.key !== key) return [];
+    return [{ scope, key, ...row }];
+  });
+  if (rows.length === 0 && !isOfAll) return undefined;
+  const { reason, count, overlap } = body as Readonly<Record<string, unknown>>;
+  const { spanMs } = aggregates;
+  const told = { reason, count, ...(overlap === undefined ? {} : { overlap }) };
+  return { kind, to, body: { ...told, aggregates: { spanMs, rows } } };
 }
 
 /** Stretches that will never come. @throws PlantError GATEWAY_UNKNOWN */

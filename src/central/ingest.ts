@@ -57,6 +57,7 @@ const ingestCounters = [
   "batches_held",
   "batches_refused",
   "records_applied",
+  "records_covered",
   "records_orphaned",
   "greetings",
   "wants",
@@ -283,6 +284,7 @@ function applyBatch(
   device.lineage.epochs.set(epoch.id, moved);
   state.counters.batches_applied += 1;
   state.counters.records_applied += outcome.applied;
+  state.counters.records_covered += outcome.covered;
   state.counters.records_orphaned += outcome.orphaned;
   const block = { generation: epoch.generation, from, to: last, bytes: opened.payload };
   const changes = [

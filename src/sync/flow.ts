@@ -79,12 +79,15 @@ export function takeRecords(state: SyncState, answer: ReadAnswer, doing: Doing):
     return;
   }
   if (nonce === undefined || used(state) >= state.window) return;
-  if (first.sequence !== stream.next) {
+  // A cover that took the place of what was sent may begin before what is next (rule 7).
+  const isNext = first.sequence <= stream.next && lastOf(first) >= stream.next;
+  if (!isNext) {
     reopen(state, doing);
     return;
   }
   const last = lastOf(end);
-  launch(stream, { first: first.sequence, last }, { nowMs: moment.nowMs, pace: state.pace });
+  const span = { first: first.sequence, last, count: answer.records.length };
+  launch(stream, span, { nowMs: moment.nowMs, pace: state.pace });
   if (last >= stream.splitTo) stream.recordsMax = state.settings.batchRecordsMax;
   if (last >= stream.head) stream.readAtMs = moment.nowMs + state.settings.batchAgeMs;
   effects.push({
@@ -165,14 +168,15 @@ export function takeRefusal(
   const { effects, moment } = doing;
   const { stream: name, first, last, code } = refusal;
   const stream = state.streams[name];
-  if (!stream.flights.some((flight) => flight.first === first && flight.last === last)) {
+  const flight = stream.flights.find((each) => each.first === first && each.last === last);
+  if (flight === undefined) {
     effects.push({ kind: "ignored", reason: "it refuses what is not on its way" });
     return;
   }
-  if (split(stream, { first, last, code })) {
+  if (split(stream, flight, code)) {
     effects.push({ kind: "alarm", stream: name, sequence: first, code });
   }
-  if (first === last) stream.readAtMs = moment.nowMs + refusedReadMs;
+  if (flight.count === 1) stream.readAtMs = moment.nowMs + refusedReadMs;
 }
 
 /** Sends again what waited too long for its acknowledgement. */

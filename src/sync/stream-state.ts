@@ -6,6 +6,8 @@ import type { StreamPosition } from "./lineage.ts";
 export interface Flight {
   readonly first: number;
   readonly last: number;
+  /** Records, of which a cover stands for many sequences. */
+  readonly count: number;
   readonly sentAtMs: number;
   /** Sent before: its time tells nothing. */
   readonly isResent: boolean;
@@ -97,13 +99,13 @@ function waitMs(stream: StreamState, pace: Pace): number {
 /** A batch goes out. */
 export function launch(
   stream: StreamState,
-  span: { readonly first: number; readonly last: number },
+  span: Pick<Flight, "first" | "last" | "count">,
   clock: { readonly nowMs: number; readonly pace: Pace },
 ): void {
-  const { first, last } = span;
+  const { first, last, count } = span;
   const { nowMs, pace } = clock;
   const isResent = first <= stream.sentTo;
-  stream.flights.push({ first, last, sentAtMs: nowMs, isResent });
+  stream.flights.push({ first, last, count, sentAtMs: nowMs, isResent });
   stream.next = last + 1;
   stream.sentTo = Math.max(stream.sentTo, last);
   stream.resendAtMs = Math.min(stream.resendAtMs, nowMs + waitMs(stream, pace));
@@ -143,13 +145,15 @@ export function resendIfDue(stream: StreamState, nowMs: number, pace: Pace): voi
  */
 export function split(
   stream: StreamState,
-  refusal: { readonly first: number; readonly last: number; readonly code: string },
+  refused: Pick<Flight, "first" | "last" | "count">,
+  code: string,
 ): boolean {
-  const { first, last, code } = refusal;
-  rewind(stream, first - 1);
+  const { first, last } = refused;
+  // A cover may begin before the watermark, where nothing else is kept.
+  rewind(stream, Math.max(first - 1, stream.watermark));
   stream.splitTo = Math.max(stream.splitTo, last);
-  if (last > first) {
-    stream.recordsMax = Math.max(1, Math.floor((last - first + 1) / 2));
+  if (refused.count > 1) {
+    stream.recordsMax = Math.max(1, Math.floor(refused.count / 2));
     return false;
   }
   stream.recordsMax = 1;

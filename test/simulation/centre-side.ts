@@ -4,6 +4,7 @@ import {
   type BatchRecord,
   decodeBatch,
   type EnvelopeHeader,
+  lastOf,
   peekHeader,
   type Stream,
 } from "../../src/batch/batch.ts";
@@ -178,10 +179,10 @@ export class CentreSide {
   }
 }
 
-/** The records of a block that count in it. */
+/** The records of a block that count in it; a cover may begin before it. */
 export function recordsOf(block: Block): BatchRecord[] {
   const { first = 1, last = 0 } = peekHeader(block.bytes);
   return decodeBatch(bodyOf(block.bytes), { first, last }, 100_000).filter(
-    ({ sequence }) => sequence >= block.from && sequence <= block.to,
+    (record) => lastOf(record) >= block.from && record.sequence <= block.to,
   );
 }

@@ -1,8 +1,9 @@
-// A simple store: records in memory, an epoch per opening, snapshots it can be restored from, trims.
-// Points are those of production. It must not know who reads it.
-import type { BatchRecord, LineageEntry, Stream } from "../../src/batch/batch.ts";
+// A simple store: records in memory, an epoch per opening, snapshots it can be restored from, trims,
+// covers. Points and covers are those of production. It must not know who reads it.
+import { type BatchRecord, type LineageEntry, lastOf, type Stream } from "../../src/batch/batch.ts";
 import type { JournalRecord } from "../../src/journal/journal.ts";
 import { type Place, type Point, type PointChange, PointTable } from "../../src/state/points.ts";
+import { type CoverRecord, coversOf } from "../../src/state/thinning.ts";
 import type { StorePosition } from "../../src/sync/lineage.ts";
 import type { Stamp } from "../../src/util/clock.ts";
 
@@ -18,7 +19,10 @@ interface StoreData {
   /** All openings, and from which on they are still named. */
   readonly lineage: readonly LineageEntry[];
   readonly named: number;
+  /** All records, those too that covers stand for. */
   readonly records: Readonly<Record<Written, readonly Kept[]>>;
+  /** In order; each within one epoch. */
+  readonly covers: Readonly<Record<Written, readonly CoverRecord[]>>;
   readonly firsts: Readonly<Record<Written, number>>;
   readonly watermarks: Readonly<Record<Written, number>>;
 }
@@ -38,6 +42,8 @@ export interface StoreSettings {
   readonly isEpochKept?: boolean;
   /** Broken on purpose: what was acknowledged long ago goes without a young welcome. */
   readonly isTrimBlind?: boolean;
+  /** Broken on purpose: covers that tell no last values. */
+  readonly isLastLost?: boolean;
 }
 
 type Said = { readonly atMs: number; readonly sequence: number };
@@ -62,6 +68,7 @@ export class ModelStore {
       lineage: [{ epoch, parent: null, cuts: {} }],
       named: 0,
       records: { state: [], event: [] },
+      covers: { state: [], event: [] },
       firsts: { state: 1, event: 1 },
       watermarks: { state: 0, event: 0 },
     };
@@ -136,10 +143,67 @@ export class ModelStore {
     if (name === undefined) return { epoch: this.epoch, records: [], head: 0 };
     const head = this.head(name);
     if (after > head || after < this.data.firsts[name] - 1) return undefined;
-    const found = this.data.records[name].slice(after, after + limit);
-    const epoch = found[0]?.epoch ?? this.epoch;
-    const records = found.filter((kept) => kept.epoch === epoch).map(({ record }) => record);
+    const epoch = this.data.records[name][after]?.epoch ?? this.epoch;
+    const records: BatchRecord[] = [];
+    for (let at = after + 1; at <= head && records.length < limit; ) {
+      if (this.data.records[name][at - 1]?.epoch !== epoch) break;
+      const record = this.recordAt(name, at);
+      records.push(record);
+      at = lastOf(record) + 1;
+    }
     return { epoch, records, head };
+  }
+
+  /** The record at a sequence, or the cover that stands for it. */
+  private recordAt(name: Written, sequence: number): BatchRecord {
+    const cover = this.data.covers[name].find(
+      (each) => each.sequence <= sequence && each.to >= sequence,
+    );
+    return cover ?? this.data.records[name][sequence - 1]!.record;
+  }
+
+  /** Covers in the place of records of one epoch, sent or not; the newest record stays. */
+  thin(draw: (top: number) => number): void {
+    const name = written[draw(written.length)]!;
+    const head = this.head(name);
+    const first = this.data.firsts[name];
+    if (head - first < 2) return;
+    const start = first + draw(head - first);
+    const end = Math.min(head - 1, start + draw(40));
+    const records: BatchRecord[] = [];
+    const epoch = this.data.records[name][start - 1]?.epoch;
+    for (let at = start; at <= end; ) {
+      if (this.data.records[name][at - 1]?.epoch !== epoch) break;
+      const record = this.recordAt(name, at);
+      records.push(record);
+      at = lastOf(record) + 1;
+    }
+    const [from = start] = records.map(({ sequence }) => sequence);
+    const to = Math.max(from, ...records.map(lastOf));
+    const isThinned = draw(2) === 0;
+    const covers = coversOf(records, {
+      reason: isThinned ? "thinned" : "quota",
+      ...(isThinned ? { spanMs: draw(2) === 0 ? 60_000 : 900_000 } : {}),
+      ...(draw(2) === 0 ? { bytesMax: 600 } : {}),
+      isReplaced: ({ kind, index, sequence }, definition) =>
+        !isThinned && this.isReplaced({ kind, index, sequence }, definition),
+    }).map((cover) => (this.settings.isLastLost === true ? withoutLast(cover) : cover));
+    const others = this.data.covers[name].filter((each) => each.to < from || each.sequence > to);
+    const all = [...others, ...covers].sort((a, b) => a.sequence - b.sequence);
+    this.data = { ...this.data, covers: { ...this.data.covers, [name]: all } };
+  }
+
+  private isReplaced(
+    last: { readonly kind: string; readonly index: number; readonly sequence: number },
+    name: { readonly scope: string; readonly key: string } | undefined,
+  ): boolean {
+    const later = this.data.records.state.findLast(
+      ({ record }) =>
+        (record.kind === "point" || record.kind === "delete") && record.index === last.index,
+    );
+    if (later !== undefined && later.record.sequence > last.sequence) return true;
+    const point = name === undefined ? undefined : this.points.get(name.scope, name.key);
+    return point !== undefined && point.revision > last.sequence;
   }
 
   mark({ stream, sequence, isWelcome }: Mark, nowMs: number): void {
@@ -210,4 +274,9 @@ export class ModelStore {
     if (saved !== undefined) this.data = saved;
     this.reopen(epoch);
   }
+}
+
+function withoutLast(cover: CoverRecord): CoverRecord {
+  const { last: _, ...body } = cover.body as Record<string, unknown>;
+  return { ...cover, body };
 }

@@ -34,7 +34,8 @@ export type Flaw =
   | "ack before commit"
   | "no resend"
   | "no new epoch"
-  | "duplicates applied";
+  | "duplicates applied"
+  | "covers without last values";
 
 export interface Play {
   /** How long faults happen, in virtual milliseconds. */
@@ -112,6 +113,7 @@ export function playUpstream(seed: number, play: Play = {}): Outcome {
     keepMs,
     welcomeMs,
     isEpochKept: flaw === "no new epoch",
+    isLastLost: flaw === "covers without last values",
     isTrimBlind: flaw === "trim without a young welcome",
   });
   const verdict = openVerdict(store);
@@ -284,6 +286,9 @@ export function playUpstream(seed: number, play: Play = {}): Outcome {
     },
     restartSync,
     () => store.reopen(fresh(32)),
+    () => store.thin(draw),
+    () => store.thin(draw),
+    () => store.thin(draw),
     () => store.snapshot(),
     () => store.restore(fresh(32), draw),
     () => {
@@ -340,6 +345,7 @@ export function playUpstream(seed: number, play: Play = {}): Outcome {
 
   function trim(): void {
     store.trim(agenda.nowMs);
+    if (isFaulty && chance(0.5)) store.thin(draw);
     agenda.after(10_000, trim);
   }
 

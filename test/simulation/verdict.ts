@@ -1,7 +1,7 @@
 // Holds what the centre commits and answers against what the store wrote: while it happens, and
 // when all is quiet. It must not know why anything happened.
 import { isDeepStrictEqual } from "node:util";
-import type { BatchRecord, EnvelopeHeader } from "../../src/batch/batch.ts";
+import { type BatchRecord, type EnvelopeHeader, lastOf } from "../../src/batch/batch.ts";
 import { listValues } from "../../src/central/fleet.ts";
 import { deviceOf } from "../../src/central/ingest.ts";
 import { countsUpTo } from "../../src/central/lineage.ts";
@@ -87,14 +87,17 @@ export function openVerdict(store: ModelStore): Verdict {
       const { epoch = "" } = block.header;
       const bound = lineage === undefined ? -1 : countsUpTo(lineage, epoch, stream);
       for (const record of recordsOf(block)) {
-        const { sequence } = record;
-        const name = `${epoch} ${sequence}`;
-        const isLater = generation - before.generation || sequence - before.sequence;
-        if (isLater <= 0) violate(`${stream}: ${name} is out of order or twice`);
-        before = { generation, sequence };
-        const kept = mine.get(name);
-        if (kept !== undefined) arrived.push(name);
-        judge(stream, name, { record, kept, isOrphan: sequence > bound });
+        // A cover stands for each record from the one behind what was there before.
+        const from = Math.max(record.sequence, block.from);
+        for (let sequence = from; sequence <= lastOf(record); sequence += 1) {
+          const name = `${epoch} ${sequence}`;
+          const isLater = generation - before.generation || sequence - before.sequence;
+          if (isLater <= 0) violate(`${stream}: ${name} is out of order or twice`);
+          before = { generation, sequence };
+          const kept = mine.get(name);
+          if (kept !== undefined) arrived.push(name);
+          judge(stream, name, { record, kept, isOrphan: sequence > bound });
+        }
       }
     }
     if (isDeepStrictEqual(arrived, [...mine.keys()])) return;
@@ -123,11 +126,18 @@ export function openVerdict(store: ModelStore): Verdict {
 
 /** A poisoned record arrives within its cover. */
 function isSame(kept: BatchRecord, arrived: BatchRecord): boolean {
+  if (arrived.kind === "cover" && isOfStore(arrived)) return true;
   const isPoison = kept.kind === "point" && kept.index >= 1_000_000;
   if (!isPoison) return isDeepStrictEqual(plain(kept), plain(arrived));
   if (arrived.kind !== "cover") return false;
   const { reason, record } = arrived.body as { reason?: unknown; record?: unknown };
   return reason === "refused" && isDeepStrictEqual(plain(record), plain(kept));
+}
+
+/** A cover the store made: what it tells shows in the latest values. */
+function isOfStore({ body }: Extract<BatchRecord, { kind: "cover" }>): boolean {
+  const { reason } = body as { reason?: unknown };
+  return reason === "thinned" || reason === "quota";
 }
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null));

@@ -26,6 +26,7 @@ const flaws: Readonly<Record<Flaw, number>> = {
   "no resend": 20_000,
   "no new epoch": 150_000,
   "duplicates applied": 150_000,
+  "covers without last values": 150_000,
 };
 
 for (const [flaw, faultyMs] of Object.entries(flaws) as [Flaw, number][]) {
