@@ -1,14 +1,16 @@
 // The only importer of lmdb: one environment, named tables of bytes, one durable commit at a time.
 // It must not know what is stored.
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, statfsSync, statSync } from "node:fs";
+import { renameSync, rmSync, statfsSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
 import { PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
+import { makeDataFile, makeStoreFolder, syncPath } from "./birth.ts";
 import { dataVersion } from "./meta-pages.ts";
 import { flawOfBranches, newerVersionOf } from "./pages.ts";
 
+export { syncPath } from "./birth.ts";
 export { flawOfPages, walkPages } from "./pages.ts";
 
 /** One row of a table. */
@@ -93,10 +95,17 @@ const measureEvery = 64;
  */
 export async function openDisk(options: DiskOptions): Promise<Disk> {
   const { folder, roomBytes } = options;
-  makeStoreFolder(folder);
+  try {
+    makeStoreFolder(folder);
+  } catch (error) {
+    throw asOpenError(error, folder);
+  }
   const lock = await lockFolder(folder);
   try {
     refuseDamaged(folder);
+    await makeDataFile(folder, dataFile, async (path) => {
+      await openLmdb({ ...environmentOf(path, roomBytes), ...binary }).close();
+    });
     return new LmdbDisk(folder, roomBytes, lock);
   } catch (error) {
     lock.close();
@@ -116,14 +125,6 @@ function refuseDamaged(folder: string): void {
   }
   const flaw = flawOfBranches(path);
   if (flaw !== undefined) throw new PlantError("STORE_DAMAGED", { folder, reason: flaw });
-}
-
-function makeStoreFolder(folder: string): void {
-  try {
-    makeFolder(folder, 0o700);
-  } catch (error) {
-    throw asOpenError(error, folder);
-  }
 }
 
 /** The code of what keeps the environment or a table of it from opening. */
@@ -153,6 +154,15 @@ function lockFolder(folder: string): Promise<Server> {
 
 const binary = { encoding: "binary", keyEncoding: "binary", cache: false } as const;
 
+function environmentOf(path: string, room: number) {
+  // The package grows a map that is full without saying so: the room is bounded here instead.
+  const mapSize = Math.ceil((room * 1.5) / 65_536) * 65_536;
+  // `safeRestore` is missing in the package's types. Without `eventTurnBatching` no promise of
+  // the package's own rejects unheard when a commit fails, which would end the process.
+  const safety = { overlappingSync: false, safeRestore: true, eventTurnBatching: false };
+  return { path, noSubdir: false, mapSize, maxDbs: tablesMax, ...safety };
+}
+
 class LmdbDisk implements Disk {
   readonly #folder: string;
   readonly #room: number;
@@ -171,13 +181,7 @@ class LmdbDisk implements Disk {
     this.#folder = folder;
     this.#room = room;
     this.#lock = lock;
-    // The package grows a map that is full without saying so: the room is bounded here instead.
-    const mapSize = Math.ceil((room * 1.5) / 65_536) * 65_536;
-    // `safeRestore` is missing in the package's types. Without `eventTurnBatching` no promise of
-    // the package's own rejects unheard when a commit fails, which would end the process.
-    const safety = { overlappingSync: false, safeRestore: true, eventTurnBatching: false };
-    const place = { path: folder, noSubdir: false, mapSize, maxDbs: tablesMax };
-    this.#root = openLmdb<Buffer, Uint8Array>({ ...place, ...safety, ...binary });
+    this.#root = openLmdb<Buffer, Uint8Array>({ ...environmentOf(folder, room), ...binary });
     this.#liveBytes = statSync(join(folder, dataFile)).size;
   }
 
@@ -355,14 +359,4 @@ async function asDiskError(error: unknown, folder: string, roomBytes: number): P
 function isNoSpace(folder: string): boolean {
   const { bavail, bsize } = statfsSync(folder);
   return bavail * bsize < mediumSpareBytes;
-}
-
-/** Flushes a file or folder to the device. */
-export function syncPath(path: string): void {
-  const handle = openSync(path, "r");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }

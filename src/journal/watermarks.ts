@@ -24,6 +24,7 @@ export interface WatermarksDeps {
 export class Watermarks {
   readonly #deps: WatermarksDeps;
   readonly #marks: Map<string, Marks>;
+  #turn: Promise<unknown> = Promise.resolve();
   /** Consumers whose records go only by a young welcome. */
   readonly #far: Set<string>;
   /** The last welcome of this opening, by consumer and stream. */
@@ -50,19 +51,30 @@ export class Watermarks {
   }
 
   /** Where a consumer stands; from now on it holds records. @throws PlantError LIMIT_REACHED. */
-  async register(consumer: string): Promise<Marks> {
-    const marks = this.#of(consumer);
-    if (!this.#marks.has(consumer)) await this.#save(consumer, marks);
-    return this.#of(consumer);
+  register(consumer: string): Promise<Marks> {
+    return this.#inTurn(async () => {
+      const marks = this.#of(consumer);
+      if (!this.#marks.has(consumer)) await this.#save(consumer, marks);
+      return this.#of(consumer);
+    });
   }
 
   /** Moves a watermark. @returns where it stands then. @throws PlantError LIMIT_REACHED. */
-  async move(consumer: string, stream: Stream, sequence: number): Promise<number> {
-    const marks = this.#of(consumer);
-    const watermark = Math.max(sequence, this.#deps.floor(stream));
-    if (marks[stream] === watermark && this.#marks.has(consumer)) return watermark;
-    await this.#save(consumer, { ...marks, [stream]: watermark });
-    return watermark;
+  move(consumer: string, stream: Stream, sequence: number): Promise<number> {
+    return this.#inTurn(async () => {
+      const marks = this.#of(consumer);
+      const watermark = Math.max(sequence, this.#deps.floor(stream));
+      if (marks[stream] === watermark && this.#marks.has(consumer)) return watermark;
+      await this.#save(consumer, { ...marks, [stream]: watermark });
+      return watermark;
+    });
+  }
+
+  /** One change after the other: a row holds all streams, and none may be put back by another's. */
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(change);
+    this.#turn = mine.catch(() => {}); // whoever asked hears of it
+    return mine;
   }
 
   /** A far consumer says anew what it holds of a stream: up to `sequence`. */

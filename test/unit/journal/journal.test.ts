@@ -163,6 +163,20 @@ test("a watermark under way to the disk lets nothing go yet", async () => {
   assert.equal(await journal.trim(), 1);
 });
 
+test("acknowledgements of two streams at one time keep both watermarks", async () => {
+  using folder = temporaryFolder();
+  {
+    await using journal = await openTestJournal(folder.path);
+    for (const stream of ["log", "event"] as const) {
+      await journal.append(request("a", 4, { stream }));
+    }
+    await Promise.all([journal.ack("sync", "log", 3), journal.ack("sync", "event", 2)]);
+  }
+  await using journal = await openTestJournal(folder.path);
+  const { log, event } = await journal.position("sync");
+  assert.deepEqual([log.watermark, event.watermark], [3, 2]);
+});
+
 test("sources are bounded: the one longest silent is forgotten", async () => {
   using folder = temporaryFolder();
   await using journal = await openTestJournal(folder.path);
