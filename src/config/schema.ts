@@ -178,6 +178,13 @@ const sections = v.strictObject(
         512,
         "room for the whole store; fixed, it bounds the disk",
       ),
+      aheadMiB: whole(
+        "MiB",
+        0,
+        1_048_576,
+        4,
+        "zeros written ahead of use, so that a flush finds its place ready; 0 writes none",
+      ),
       pointsMax: whole("points", 1, 10_000_000, 100_000, "points with a current value"),
       recordsPerCommitMax: whole("records", 1, 100_000, 20_000, "records in one transaction"),
       keepMs: whole("ms", 0, 31_536_000_000, 86_400_000, "how long acknowledged records stay"),

@@ -1,29 +1,28 @@
 // The only importer of lmdb: one environment, named tables of bytes, one durable commit at a time.
 // It must not know what is stored.
-import { renameSync, rmSync, statfsSync, statSync } from "node:fs";
-import { createServer, type Server } from "node:net";
+import { renameSync, rmSync, statSync } from "node:fs";
+import type { Server } from "node:net";
 import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
 import { PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
 import { makeDataFile, makeStoreFolder, syncPath } from "./birth.ts";
+import { asDiskError, asOpenError, asReadError } from "./failure.ts";
+import { lockFolder } from "./folder-lock.ts";
 import { dataVersion } from "./meta-pages.ts";
-import { flawOfBranches, newerVersionOf } from "./pages.ts";
+import { costOf, type Most, mostOf, type Write } from "./need.ts";
+import { flawOfBranches, freeRoomOf, newerVersionOf } from "./pages.ts";
+import { Runway } from "./runway.ts";
+import { startWear } from "./wear.ts";
 
 export { syncPath } from "./birth.ts";
+export type { Write } from "./need.ts";
 export { flawOfPages, walkPages } from "./pages.ts";
 
 /** One row of a table. */
 export interface Row {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
-}
-
-/** One change of a commit: a put, or a removal when `value` is absent. */
-export interface Write {
-  readonly table: string;
-  readonly key: Uint8Array;
-  readonly value?: Uint8Array;
 }
 
 /** Which part of the room a commit may use. */
@@ -47,6 +46,14 @@ export interface DiskStats {
   /** Pages in use, in bytes, as of the last measure. */
   readonly liveBytes: number;
   readonly roomBytes: number;
+  /** The part of the file that pages were ever written to. */
+  readonly usedBytes: number;
+  /** The map, fixed at opening. */
+  readonly mapBytes: number;
+  /** Times the device was told to write what it holds: two per commit, and those of the zeros. */
+  readonly flushes: number;
+  /** Bytes this process had written to storage; absent where the kernel does not say. */
+  readonly deviceBytes?: number;
 }
 
 /**
@@ -72,6 +79,8 @@ export interface DiskOptions {
   readonly folder: string;
   /** Room for all tables; more is refused with STORE_FULL. */
   readonly roomBytes: number;
+  /** How far the file is written with zeros ahead of use; 0 when absent. */
+  readonly aheadBytes?: number;
 }
 
 /** The most writes of one commit: above about 1,000, LMDB's free list makes later ones slow. */
@@ -80,13 +89,14 @@ export const writesMax = 1000;
 export const dataFile = "data.mdb";
 
 const tablesMax = 32;
-const keyBytesMax = 1900;
 /** Pages that LMDB touches beside those of the data: branches, free list, named tables. */
 const spareBytes = 64 * 1024;
-/** A medium with less than this counts as full when a commit fails. */
-const mediumSpareBytes = 4 * 1_048_576;
 /** Commits between two measures of the room in use. */
 const measureEvery = 64;
+/** The file may be larger than the room by this, for the holes between pages in use. */
+const fileShare = 1.5;
+/** The map is larger than the file ever gets: the package grows one that is full. */
+const mapSpareBytes = 64 * 1_048_576;
 
 /**
  * Opens the environment in `folder`, making it when absent.
@@ -106,7 +116,7 @@ export async function openDisk(options: DiskOptions): Promise<Disk> {
     await makeDataFile(folder, dataFile, async (path) => {
       await openLmdb({ ...environmentOf(path, roomBytes), ...binary }).close();
     });
-    return new LmdbDisk(folder, roomBytes, lock);
+    return new LmdbDisk(options, lock);
   } catch (error) {
     lock.close();
     throw asOpenError(error, folder);
@@ -127,40 +137,18 @@ function refuseDamaged(folder: string): void {
   if (flaw !== undefined) throw new PlantError("STORE_DAMAGED", { folder, reason: flaw });
 }
 
-/** The code of what keeps the environment or a table of it from opening. */
-function asOpenError(error: unknown, folder: string): PlantError {
-  if (error instanceof PlantError) return error;
-  const { message } = error as Error;
-  const isDamaged = /^MDB_(CORRUPTED|INVALID|PAGE_NOTFOUND|PANIC|VERSION_MISMATCH)/.test(message);
-  const detail = { folder, reason: message };
-  return new PlantError(isDamaged ? "STORE_DAMAGED" : "STORE_UNUSABLE", detail, { cause: error });
-}
-
-/** A name of the kernel's that belongs to the folder's inode and dies with the process. */
-function lockFolder(folder: string): Promise<Server> {
-  const { dev, ino } = statSync(folder);
-  const server = createServer((socket) => socket.destroy());
-  return new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EADDRINUSE") reject(error);
-      else reject(new PlantError("STORE_LOCKED", { folder }, { cause: error }));
-    });
-    server.listen(`\0plantd-disk-${dev}-${ino}`, () => {
-      server.unref();
-      resolve(server);
-    });
-  });
-}
-
 const binary = { encoding: "binary", keyEncoding: "binary", cache: false } as const;
 
-function environmentOf(path: string, room: number) {
-  // The package grows a map that is full without saying so: the room is bounded here instead.
-  const mapSize = Math.ceil((room * 1.5) / 65_536) * 65_536;
+function environmentOf(path: string, roomBytes: number) {
+  const mapSize = fileMaxOf(roomBytes) + mapSpareBytes;
   // `safeRestore` is missing in the package's types. Without `eventTurnBatching` no promise of
   // the package's own rejects unheard when a commit fails, which would end the process.
   const safety = { overlappingSync: false, safeRestore: true, eventTurnBatching: false };
   return { path, noSubdir: false, mapSize, maxDbs: tablesMax, ...safety };
+}
+
+function fileMaxOf(roomBytes: number): number {
+  return Math.ceil((roomBytes * fileShare) / 65_536) * 65_536;
 }
 
 class LmdbDisk implements Disk {
@@ -168,21 +156,40 @@ class LmdbDisk implements Disk {
   readonly #room: number;
   readonly #lock: Server;
   readonly #root;
+  readonly #runway: Runway;
+  readonly #wear = startWear();
+  readonly #fileMax: number;
+  readonly #pageBytes: number;
   readonly #tables = new Map<string, Database<Buffer, Uint8Array>>();
   #commits = 0;
   #bytesPut = 0;
+  #usedBytes = 0;
+  #mapBytes = 0;
   /** Never below what is in use: the last measure and all that was put since. */
   #liveBytes = 0;
   #sinceMeasure = 0;
   #tail: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
-  constructor(folder: string, room: number, lock: Server) {
+  constructor({ folder, roomBytes, aheadBytes = 0 }: DiskOptions, lock: Server) {
     this.#folder = folder;
-    this.#room = room;
+    this.#room = roomBytes;
     this.#lock = lock;
-    this.#root = openLmdb<Buffer, Uint8Array>({ ...environmentOf(folder, room), ...binary });
-    this.#liveBytes = statSync(join(folder, dataFile)).size;
+    this.#fileMax = fileMaxOf(roomBytes);
+    this.#root = openLmdb<Buffer, Uint8Array>({ ...environmentOf(folder, roomBytes), ...binary });
+    const path = join(folder, dataFile);
+    this.#runway = new Runway({ path, aheadBytes, limitBytes: this.#fileMax });
+    this.#pageBytes = this.#seeFile();
+    this.#liveBytes = this.#usedBytes;
+    this.#runway.extend(this.#usedBytes);
+  }
+
+  /** Looks how far the file is used; returns the size of a page. */
+  #seeFile(): number {
+    const { pageSize, lastPageNumber, mapSize } = this.#root.getStats() as EnvironmentStats;
+    this.#usedBytes = (lastPageNumber + 1) * pageSize;
+    this.#mapBytes = mapSize;
+    return pageSize;
   }
 
   #table(name: string): Database<Buffer, Uint8Array> {
@@ -199,10 +206,22 @@ class LmdbDisk implements Disk {
   }
 
   get(table: string, key: Uint8Array): Uint8Array | undefined {
-    return this.#table(table).get(key);
+    try {
+      return this.#table(table).get(key);
+    } catch (error) {
+      throw asReadError(error, this.#folder);
+    }
   }
 
   *range(table: string, options: RangeOptions = {}): Iterable<Row> {
+    try {
+      yield* this.#range(table, options);
+    } catch (error) {
+      throw asReadError(error, this.#folder);
+    }
+  }
+
+  *#range(table: string, options: RangeOptions): Iterable<Row> {
     const { from, to, reverse = false, limit } = options;
     // Downwards the package takes the upper bound, included, as the start: it is skipped here.
     const start = reverse ? to : from;
@@ -236,6 +255,9 @@ class LmdbDisk implements Disk {
     }
     const tables = writes.map((write) => this.#table(write.table));
     const bytes = this.#admit(writes, room);
+    const most = mostOf(writes, this.#pageBytes, this.#liveBytes);
+    if (this.#usedBytes + most.bytes > this.#fileMax) this.#refuseScattered(most);
+    await this.#runway.clear(this.#usedBytes + most.bytes);
     try {
       await this.#root.batch(() => {
         writes.forEach(({ key, value }, at) => {
@@ -250,22 +272,25 @@ class LmdbDisk implements Disk {
     }
     this.#commits += 1;
     this.#bytesPut += bytes;
+    this.#seeFile();
+    this.#runway.extend(this.#usedBytes);
+  }
+
+  /**
+   * The file does not grow beyond its bound. What is put then has to find its place between the
+   * pages in use, with as much to spare; what only removes always finds one.
+   */
+  #refuseScattered({ bytes, longest, isPut }: Most): void {
+    if (!isPut) return;
+    const free = freeRoomOf(join(this.#folder, dataFile));
+    const isEnough = free.pages * this.#pageBytes >= 2 * bytes && free.longest >= 2 * longest;
+    if (isEnough) return;
+    throw new PlantError("STORE_FULL", { folder: this.#folder, roomBytes: this.#room });
   }
 
   /** Refuses what does not fit; what only removes always fits. */
   #admit(writes: readonly Write[], room: Room): number {
-    let bytes = 0;
-    let cost = 0;
-    for (const { key, value } of writes) {
-      if (key.length === 0 || key.length > keyBytesMax) {
-        throw new PlantError("LIMIT_REACHED", { limit: "key bytes", max: keyBytesMax });
-      }
-      if (value === undefined) continue;
-      bytes += key.length + value.length;
-      // A value above half a page takes whole pages of its own.
-      cost += value.length > 2000 ? Math.ceil((value.length + 16) / 4096) * 4096 : 0;
-      cost += 2 * (key.length + 32 + (value.length > 2000 ? 0 : value.length));
-    }
+    const { bytes, cost } = costOf(writes, this.#pageBytes);
     this.#sinceMeasure += 1;
     const need = cost + spareBytes;
     const most = room === "reserve" ? this.#room : this.#room - reserveOf(this.#room);
@@ -280,7 +305,7 @@ class LmdbDisk implements Disk {
   #measure(): void {
     let pages = 8;
     for (const table of this.#tables.values()) pages += pagesOf(table.getStats());
-    this.#liveBytes = pages * 4096;
+    this.#liveBytes = pages * this.#pageBytes;
     this.#sinceMeasure = 0;
   }
 
@@ -301,6 +326,7 @@ class LmdbDisk implements Disk {
   }
 
   stats(): DiskStats {
+    const deviceBytes = this.#wear.bytes();
     if (this.#closing === undefined && this.#sinceMeasure > 0) this.#measure();
     return {
       commits: this.#commits,
@@ -308,6 +334,10 @@ class LmdbDisk implements Disk {
       fileBytes: statSync(join(this.#folder, dataFile)).size,
       liveBytes: this.#liveBytes,
       roomBytes: this.#room,
+      usedBytes: this.#usedBytes,
+      mapBytes: this.#mapBytes,
+      flushes: this.#commits * 2 + this.#runway.flushes,
+      ...(deviceBytes === undefined ? {} : { deviceBytes }),
     };
   }
 
@@ -318,9 +348,17 @@ class LmdbDisk implements Disk {
 
   async #close(last: Promise<unknown>): Promise<void> {
     await last;
+    await this.#runway.close();
     await this.#root.close();
     await new Promise<void>((resolve) => this.#lock.close(() => resolve()));
   }
+}
+
+/** What the package's types leave out of the figures of an environment. */
+interface EnvironmentStats {
+  readonly pageSize: number;
+  readonly lastPageNumber: number;
+  readonly mapSize: number;
 }
 
 /** The part of the room that common writes leave free. */
@@ -341,22 +379,4 @@ function pagesOf(stats: unknown): number {
     overflowPages: number;
   };
   return treeBranchPageCount + treeLeafPageCount + overflowPages;
-}
-
-/** The code of a failed commit; the package tells the cause by a second promise. */
-async function asDiskError(error: unknown, folder: string, roomBytes: number): Promise<PlantError> {
-  const { commitError } = error as { commitError?: Promise<never> };
-  const cause = await (commitError ?? Promise.reject(error)).catch((reason: unknown) => reason);
-  const { code, message } = cause as { code?: unknown; message?: unknown };
-  const reason = `${message} (${code})`;
-  if (isNoSpace(folder) || /MAP_FULL|ENOSPC|No space/i.test(reason)) {
-    return new PlantError("STORE_FULL", { folder, roomBytes }, { cause: error });
-  }
-  return new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
-}
-
-/** LMDB calls a short write an input/output error: the file system knows better. */
-function isNoSpace(folder: string): boolean {
-  const { bavail, bsize } = statfsSync(folder);
-  return bavail * bsize < mediumSpareBytes;
 }

@@ -38,6 +38,8 @@ export interface JournalOptions {
   readonly flushMaxMs: number;
   readonly recordsPerCommitMax: number;
   readonly keepMs: number;
+  /** How far the file is written with zeros ahead of use; 0 when absent. */
+  readonly aheadBytes?: number;
   /**
    * An existing database stays in the format it has: that of the release before, until an update
    * is confirmed.

@@ -654,6 +654,13 @@ export const catalogue = {
     ["the folder belongs to another user", "the medium is read-only", "its path is no folder"],
     "ls -la {folder}",
   ),
+  STORE_CROWDED: entry(
+    1,
+    "All places for readers of the store in {folder} are taken",
+    ["other programs have the store's file open", "a program that reads it hangs"],
+    "fuser -v {folder}/lock.mdb",
+    true,
+  ),
   STORE_FORMAT_NEWER: entry(
     1,
     "The store was written in format {found}; this version reads up to {known}",

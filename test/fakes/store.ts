@@ -31,6 +31,7 @@ export const bootId = "b".repeat(32);
 export const storeConfig: StateConfig = {
   flushMaxMs: 0,
   mapMiB: 64,
+  aheadMiB: 0,
   pointsMax: 10_000,
   recordsPerCommitMax: 20_000,
   keepMs: 60_000,

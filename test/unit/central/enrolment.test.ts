@@ -92,7 +92,7 @@ function openDesk(): Desk {
     version: "1.2.3",
     link: () => ({ status: "up", window: 8 }),
     dropped: () => 0,
-    disk: () => ({ commits: 0, bytesPut: 0, fileBytes: 0, liveBytes: 0, roomBytes: 1 }),
+    disk: () => noDisk,
     announce: () => announced.push("announced"),
     onChange: () => () => {},
   });
@@ -102,6 +102,16 @@ function openDesk(): Desk {
   return { clock, shelf, bench, enrolment, web, lines, enrolled, announced };
 }
 
+const noDisk = {
+  commits: 0,
+  bytesPut: 0,
+  fileBytes: 0,
+  liveBytes: 0,
+  roomBytes: 1,
+  usedBytes: 0,
+  mapBytes: 1,
+  flushes: 0,
+};
 const nonce = new Uint8Array(16);
 function request(code: string, key = generateSigningKey()) {
   const secret = codeSecret(parseCode(code));

@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openDisk, writesMax } from "../../../src/disk/disk.ts";
+import { dataFile, flawOfPages, openDisk, writesMax } from "../../../src/disk/disk.ts";
 import { hasCode } from "../../../src/util/errors.ts";
+import { seededRandom } from "../../../src/util/random.ts";
 import { temporaryFolder } from "../../fakes/store.ts";
 
 const bytes = (text: string) => Buffer.from(text);
@@ -160,4 +161,75 @@ test("a store opens after every commit of its life, also when it shrinks", async
     await disk.commit(keys.map((key) => put(key, "v".repeat(100 * (round + 1)))));
     await disk.commit(keys.map((key) => ({ table: "t", key: bytes(key) })));
   }
+});
+
+test("a file full of holes takes no more than its bound, in a map that stays as it was", async () => {
+  using folder = temporaryFolder();
+  const random = seededRandom(Number(process.env.PLANTD_SEED ?? process.hrtime()[1]));
+  const small = roomBytes;
+  await using disk = await openDisk({ folder: folder.path, roomBytes: small });
+  const { mapBytes } = disk.stats();
+  const keys: string[] = [];
+  let refused = 0;
+  for (let at = 0; refused < 6; at += 1) {
+    const length = Math.floor(random.unit() * (random.unit() < 0.5 ? 200_000 : 5000));
+    try {
+      await disk.commit([put(`k${at}`, "x".repeat(length)), put("head", `${at}`)]);
+      keys.push(`k${at}`);
+    } catch (error) {
+      assert.ok(hasCode(error, "STORE_FULL"));
+      refused += 1;
+      const gone = keys.filter(() => random.unit() < 0.5);
+      await disk.commit(gone.map((key) => ({ table: "t", key: bytes(key) })));
+      for (const key of gone) keys.splice(keys.indexOf(key), 1);
+    }
+  }
+  const { usedBytes, fileBytes, ...found } = disk.stats();
+  assert.equal(found.mapBytes, mapBytes);
+  assert.ok(usedBytes <= small * 1.5 && fileBytes <= small * 1.5, `${usedBytes} of ${fileBytes}`);
+});
+
+test("the file is written ahead of use, and what was acknowledged is in it", async () => {
+  using folder = temporaryFolder();
+  const wide = 16 * 1_048_576;
+  const ahead = { folder: folder.path, roomBytes: wide, aheadBytes: 1_048_576 };
+  for (let round = 0; round < 3; round += 1) {
+    await using disk = await openDisk(ahead);
+    for (let at = 0; at < 30; at += 1)
+      await disk.commit([put(`${round}.${at}`, "x".repeat(90_000))]);
+    const { fileBytes, usedBytes, flushes, commits } = disk.stats();
+    assert.equal(commits, 30);
+    assert.ok(flushes > 2 * commits, `${flushes} flushes`);
+    assert.ok(fileBytes > usedBytes, `${usedBytes} of ${fileBytes}`);
+    assert.equal(flawOfPages(join(folder.path, dataFile)), undefined);
+  }
+  await using disk = await openDisk(ahead);
+  for (const { key, value } of disk.range("t")) assert.equal(value.length, 90_000, `${key}`);
+  assert.equal([...disk.range("t")].length, 90);
+  assert.ok(disk.stats().fileBytes <= wide * 1.5);
+});
+
+test("zeros are not written beyond the file's bound", async () => {
+  using folder = temporaryFolder();
+  const small = 2 * 1_048_576;
+  const options = { folder: folder.path, roomBytes: small, aheadBytes: 64 * small };
+  {
+    await using disk = await openDisk(options);
+    for (let at = 0; at < 20; at += 1) await disk.commit([put("a", `${at}`)]);
+  }
+  assert.ok(statSync(join(folder.path, dataFile)).size <= small * 1.5);
+});
+
+test("a file in a newer version of the package's format is refused as it is", async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, dataFile);
+  await (await openDisk({ folder: folder.path, roomBytes }))[Symbol.asyncDispose]();
+  const newer = readFileSync(file);
+  newer.writeUInt32LE(3, 28);
+  newer.writeUInt32LE(3, 4096 + 28);
+  writeFileSync(file, newer);
+  await assert.rejects(openDisk({ folder: folder.path, roomBytes }), (error) =>
+    hasCode(error, "STORE_FORMAT_NEWER"),
+  );
+  assert.deepEqual(readFileSync(file), newer);
 });

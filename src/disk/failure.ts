@@ -1,0 +1,46 @@
+// The codes of what the package and the medium report. It must not know what was asked of them.
+import { statfsSync } from "node:fs";
+import { PlantError } from "../util/errors.ts";
+
+/** A medium with less than this counts as full when a commit fails. */
+const mediumSpareBytes = 4 * 1_048_576;
+
+/** The code of what keeps the environment or a table of it from opening. */
+export function asOpenError(error: unknown, folder: string): PlantError {
+  if (error instanceof PlantError) return error;
+  const { message } = error as Error;
+  const isDamaged = /^MDB_(CORRUPTED|INVALID|PAGE_NOTFOUND|PANIC|VERSION_MISMATCH)/.test(message);
+  const detail = { folder, reason: message };
+  return new PlantError(isDamaged ? "STORE_DAMAGED" : "STORE_UNUSABLE", detail, { cause: error });
+}
+
+/** The code of what keeps rows from being read. */
+export function asReadError(error: unknown, folder: string): PlantError {
+  const { message } = error as Error;
+  if (!(error instanceof PlantError) && message.startsWith("MDB_READERS_FULL")) {
+    return new PlantError("STORE_CROWDED", { folder }, { cause: error });
+  }
+  return asOpenError(error, folder);
+}
+
+/** The code of a failed commit; the package tells the cause by a second promise. */
+export async function asDiskError(
+  error: unknown,
+  folder: string,
+  roomBytes: number,
+): Promise<PlantError> {
+  const { commitError } = error as { commitError?: Promise<never> };
+  const cause = await (commitError ?? Promise.reject(error)).catch((reason: unknown) => reason);
+  const { code, message } = cause as { code?: unknown; message?: unknown };
+  const reason = `${message} (${code})`;
+  if (isNoSpace(folder) || /MAP_FULL|ENOSPC|No space/i.test(reason)) {
+    return new PlantError("STORE_FULL", { folder, roomBytes }, { cause: error });
+  }
+  return new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
+}
+
+/** LMDB calls a short write an input/output error: the file system knows better. */
+function isNoSpace(folder: string): boolean {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize < mediumSpareBytes;
+}
