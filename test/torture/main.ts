@@ -5,10 +5,11 @@ import { systemClock } from "../../src/util/clock.ts";
 import { torture as broker } from "./broker.ts";
 import { torture as fuzz } from "./fuzz.ts";
 import { torture as kill } from "./kill.ts";
+import { torture as power } from "./power.ts";
 import { torture as sync } from "./sync.ts";
 import type { Torture } from "./torture.ts";
 
-const tortures: readonly Torture[] = [kill, sync, fuzz, broker];
+const tortures: readonly Torture[] = [kill, power, sync, fuzz, broker];
 
 function usage(): number {
   const rows = tortures.map(({ name, what }) => `  ${name.padEnd(8)}${what}`).join("\n");
@@ -20,10 +21,16 @@ async function main(words: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...words],
     allowPositionals: true,
-    options: { count: { type: "string" }, seed: { type: "string" }, json: { type: "boolean" } },
+    options: {
+      count: { type: "string" },
+      cuts: { type: "string" },
+      seed: { type: "string" },
+      json: { type: "boolean" },
+    },
   });
+  const asked = values.count ?? values.cuts;
   const chosen = tortures.find(({ name }) => name === positionals[0]);
-  const count = values.count === undefined ? undefined : Number(values.count);
+  const count = asked === undefined ? undefined : Number(asked);
   const seed = Number(values.seed ?? Math.floor(systemClock.wallMs()) % 1_000_000);
   const isWrong = (value: number) => !Number.isSafeInteger(value) || value < 0;
   if (chosen === undefined || isWrong(seed) || (count !== undefined && isWrong(count))) {
