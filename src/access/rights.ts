@@ -66,7 +66,7 @@ export const builtInRights: Readonly<Record<Principal, Rights>> = {
     serve: [],
     call: [
       ...operations(state, [...read, ...plantdWords, ...change, ...backups]),
-      ...operations("org.plantd.Logger", ["tail", "follow", "health"]),
+      ...operations("org.plantd.Logger", ["tail", "follow", "levels", "set-level", "health"]),
       "org.plantd.Sync.*",
       "org.plantd.driver.*",
       "org.plantd.module.*",

@@ -52,6 +52,8 @@ export function parseArguments(argv: readonly string[]): Parsed {
       .description(spec.words)
       .addHelpText("after", `\nExamples:\n${spec.examples.map((line) => `  ${line}`).join("\n")}`)
       .addHelpText("after", "\nFlags of every command: plant help");
+    // A command may have commands within: plant log, plant log level.
+    if (group === "") groups.set(names[0] ?? "", command);
     for (const option of spec.options ?? []) command.option(option.flags, option.words);
     command.action(() => {
       const given = optionsOf(command);

@@ -5,6 +5,7 @@ import type { CommandSpec, OptionSpec } from "./command.ts";
 const state = "org.plantd.State";
 const sync = "org.plantd.Sync";
 const driver = "org.plantd.driver.*";
+const logger = "org.plantd.Logger";
 
 /** Flags of every command that measures. */
 const measuringOptions: readonly OptionSpec[] = [
@@ -212,15 +213,41 @@ export const commands: readonly CommandSpec[] = [
     words: "log lines of all parts, newest last",
     options: [
       { flags: "--errors", words: "only errors" },
-      { flags: "--since <duration>", words: "only lines this young, e.g. 1h" },
-      { flags: "--lines <count>", words: "at most this many lines (100)" },
-      { flags: "--service <name>", words: "only lines of this part" },
+      {
+        flags: "--level <level>",
+        words: "only lines at least this severe: debug, info, warn, error",
+      },
+      { flags: "--since <duration>", words: "only lines this young, e.g. 1h; those on disk, too" },
+      { flags: "--until <duration>", words: "only lines this old" },
+      { flags: "--lines <count>", words: "at most this many (100; 10000 with --since)" },
+      { flags: "--part <name>", words: "only lines of this part, e.g. driver:line1" },
+      { flags: "--service <name>", words: "only lines of this service" },
+      { flags: "--context <name>", words: "only lines from within here, e.g. driver:line1.bus" },
+      { flags: "--grep <text>", words: "only lines with this text, as it stands" },
+      { flags: "--explain", words: "say what the codes mean" },
       { flags: "--follow", words: "go on with lines as they come" },
     ],
-    calls: ["org.plantd.Logger tail", "org.plantd.Logger follow"],
+    calls: [`${logger} tail`, `${logger} follow`],
     streams: true,
-    examples: ["plant log --errors --since 1h", "plant log --follow"],
+    examples: [
+      "plant log --errors --since 1h --explain",
+      "plant log --part driver:line1 --follow",
+      'plant log --since 1d --grep "no answer" --json',
+    ],
     load: async () => (await import("./log-command.ts")).runLog,
+  },
+  {
+    usage: "log level [part] [level]",
+    words:
+      "what each part writes; with PART and LEVEL, set it while it runs: debug, info, warn, error, " +
+      "or configured; the part all is every part",
+    calls: [`${logger} levels`, `${logger} set-level`],
+    examples: [
+      "plant log level",
+      "plant log level driver:line1 debug --for 10m",
+      "plant log level driver:line1 configured",
+    ],
+    load: async () => (await import("./log-level-command.ts")).runLevel,
   },
   {
     usage: "broker services",

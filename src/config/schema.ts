@@ -197,7 +197,14 @@ const sections = v.strictObject(
       ),
     }),
     logger: section({
-      ringMax: whole("lines", 10, 1_000_000, 5000, "lines kept for plant log"),
+      ringMax: whole("lines", 10, 1_000_000, 5000, "lines kept in memory for plant log"),
+      ringBytesMax: whole(
+        "bytes",
+        65_536,
+        1_073_741_824,
+        4_194_304,
+        "size of the lines kept in memory; the oldest go first",
+      ),
       batchMax: whole("lines", 1, 10_000, 500, "lines in one request"),
       linesPerSecondMax: whole(
         "lines/s",
@@ -205,6 +212,21 @@ const sections = v.strictObject(
         100_000,
         200,
         "lines one part may write in the long run; a burst may be ten times that",
+      ),
+      repeatMs: whole(
+        "ms",
+        0,
+        3_600_000,
+        10_000,
+        "time in which the same line again is counted instead of written; 0 writes all",
+      ),
+      redact: v.optional(
+        v.pipe(
+          v.array(v.pipe(v.string(), v.minLength(1), v.maxLength(100))),
+          v.maxLength(100),
+          note("further names of fields whose values no log line may show"),
+        ),
+        [],
       ),
       keepLevel: choice(
         ["debug", "info", "warn", "error"],

@@ -1,18 +1,38 @@
 // The service org.plantd.Logger: lines of all parts in, a bounded ring to look at, the weighty ones
-// on to the stream `log`. It must not know where that stream leads.
+// on to the stream `log`, and what each part is to write. It must not know where that stream leads.
 import type { Config } from "../config/config.ts";
 import { type Clock, isoTime } from "../util/clock.ts";
-import { asPlantError, PlantError } from "../util/errors.ts";
+import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
+import { PlantError } from "../util/errors.ts";
+import { type SetLevels, weightOf } from "../util/log-levels.ts";
+import { makeRedactor, type Redactor } from "../util/redact.ts";
 import type { Running } from "../util/running.ts";
-import { check, v } from "../util/shape.ts";
-import type { Operation, WorkerRequest } from "../worker/worker.ts";
-import { Quota } from "./quota.ts";
-import { LineRing, type LogLine, weightOf } from "./ring.ts";
+import type { Operation } from "../worker/worker.ts";
+import { Keeper } from "./keeper.ts";
+import { type LevelMemory, LiveLevels } from "./levels.ts";
+import { type Line, makeLine, readLine, textOf } from "./line.ts";
+import { type Gap, Quota } from "./quota.ts";
+import { type KeptLines, Reading } from "./reading.ts";
+import { type Repeat, Repeats } from "./repeats.ts";
+import { LineRing } from "./ring.ts";
+import { Slices } from "./slices.ts";
+
+export type { LevelMemory } from "./levels.ts";
+export type { KeptLines } from "./reading.ts";
 
 export interface LoggerDeps {
   readonly clock: Clock;
-  /** Keeps lines in the stream `log`; rejects when the store takes none. */
-  readonly appendLines: (lines: readonly string[]) => Promise<void>;
+  /**
+   * Keeps lines in the stream `log`; rejects when the store takes none.
+   * @returns the first one's number in the stream.
+   */
+  readonly appendLines: (
+    lines: readonly string[],
+  ) => Promise<{ readonly first: number } | undefined>;
+  /** Reads the stream `log`; without it a look back ends with the ring. */
+  readonly kept?: KeptLines;
+  /** Keeps levels over a restart; without it they hold until then. */
+  readonly levelMemory?: LevelMemory;
 }
 
 /** The running logger: its operations are served by a worker of `service`. */
@@ -21,37 +41,24 @@ export interface Logger extends Running {
   readonly operations: Readonly<Record<string, Operation>>;
 }
 
-const lineBytesMax = 8192;
-const followMs = 30_000;
-/** Requests that follow at one time. */
-const followersMax = 128;
-/** Lines on their way into the stream; more are counted as lost to it. */
-const keepingMax = 5000;
-const keepBatch = 1000;
+const ownService = "org.plantd.Logger";
 
-const count = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
-const level = v.picklist(["debug", "info", "warn", "error"]);
-/** The end of the year 9999: later times have another spelling. */
-const lastMs = 253_402_300_799_999;
-const appendShape = v.object({ lines: v.array(v.union([v.string(), v.looseObject({})])) });
-const tailShape = v.object({
-  limit: v.optional(count),
-  level: v.optional(level),
-  service: v.optional(v.pipe(v.string(), v.maxLength(255))),
-  since: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(lastMs))),
-});
-const followShape = v.object({ after: v.optional(count) });
-
-/** Starts the logger. Nothing it does waits for the disk. */
-export function startLogger(deps: LoggerDeps, config: Config["logger"]): Promise<Logger> {
-  const core = new LoggerCore(deps, config);
+/** Starts the logger. Nothing it does with lines waits for the disk. */
+export async function startLogger(deps: LoggerDeps, config: Config["logger"]): Promise<Logger> {
+  const levels = new LiveLevels(deps.clock, deps.levelMemory);
+  await levels.load();
+  const core = new LoggerCore(deps, config, levels);
+  const { clock, kept } = deps;
+  const reading = new Reading({ clock, kept, ring: core.ring, run: core.run });
   const { promise, resolve } = Promise.withResolvers<Error | undefined>();
-  return Promise.resolve({
-    service: "org.plantd.Logger",
+  return {
+    service: ownService,
     operations: {
       append: ({ args }) => core.append(args),
-      tail: ({ args }) => core.tail(args),
-      follow: (request) => core.follow(request),
+      tail: ({ args }) => reading.tail(args),
+      follow: (request) => reading.follow(request),
+      levels: () => levels.list(),
+      "set-level": ({ args }) => levels.set(args),
       health: () => core.health(),
     },
     ended: promise,
@@ -59,181 +66,184 @@ export function startLogger(deps: LoggerDeps, config: Config["logger"]): Promise
       await core.drain();
       resolve(undefined);
     },
-  });
+  };
+}
+
+/** What a call of `append` is answered. */
+interface Appended {
+  readonly accepted: number;
+  /** Lines above the rate of their service. */
+  readonly dropped: number;
+  /** Lines that came again, counted. */
+  readonly repeated?: number;
+  /** For a process that goes by other levels. */
+  readonly levels?: SetLevels;
 }
 
 class LoggerCore {
-  readonly #deps: LoggerDeps;
+  readonly run: string;
+  readonly ring: LineRing;
+  readonly #clock: Clock;
   readonly #config: Config["logger"];
-  readonly #ring: LineRing;
+  readonly #levels: LiveLevels;
+  readonly #redactor: Redactor;
+  readonly #repeats: Repeats;
   readonly #quota: Quota;
-  readonly #keeping: string[] = [];
-  #saving: Promise<void> | undefined;
-  #lost = 0;
-  #followers = 0;
-  #lostCode: string | undefined;
+  readonly #keeper: Keeper;
+  readonly #deadlines: Deadlines;
+  readonly #keepWeight: number;
+  readonly #now = () => isoTime(this.#clock.wallMs());
 
-  constructor(deps: LoggerDeps, config: Config["logger"]) {
-    this.#deps = deps;
+  constructor({ clock, appendLines }: LoggerDeps, config: Config["logger"], levels: LiveLevels) {
+    this.#clock = clock;
     this.#config = config;
-    this.#ring = new LineRing(config.ringMax);
+    this.#levels = levels;
+    this.run = `${Math.floor(clock.wallMs()).toString(36)}-${process.pid}`;
+    this.ring = new LineRing({ linesMax: config.ringMax, bytesMax: config.ringBytesMax });
+    this.#redactor = makeRedactor(config.redact);
+    this.#repeats = new Repeats(config.repeatMs);
     this.#quota = new Quota(config.linesPerSecondMax);
+    this.#keepWeight = weightOf(config.keepLevel);
+    this.#keeper = new Keeper({
+      clock,
+      append: appendLines,
+      mark: (position, sequence) => this.ring.mark(position, sequence),
+      tellLost: (lines, code) => this.#tellLost(lines, code),
+    });
+    this.#deadlines = watchDeadlines(clock, (nowMs) => this.#tellDue(nowMs));
   }
 
-  append(args: unknown): { accepted: number; dropped: number } {
-    const { lines } = check(appendShape, args);
-    const max = this.#config.batchMax;
-    if (lines.length > max) throw new PlantError("LIMIT_REACHED", { limit: "lines", max });
-    const nowMs = this.#deps.clock.monotonicMs();
+  /** @throws PlantError REQUEST_MALFORMED, LIMIT_REACHED. */
+  async append(args: unknown): Promise<Appended> {
+    const { lines, about } = checkAppend(args, this.#config.batchMax);
+    const levels = about === undefined ? undefined : this.#levels.hear(about);
+    const slices = new Slices(this.#clock);
     let accepted = 0;
+    let repeated = 0;
+    let nowMs = this.#clock.monotonicMs();
     for (const given of lines) {
-      const line = this.#read(given);
-      const missed = this.#quota.take(line.service, nowMs);
-      if (missed === undefined) continue;
-      if (missed > 0) this.#take(this.#gapLine(line.service, missed));
-      this.#take(line);
-      accepted += 1;
+      const took = this.#admit(readLine(given, this.#redactor, this.#now), nowMs);
+      if (took === "accepted") accepted += 1;
+      else if (took === "repeated") repeated += 1;
+      if (!slices.isOver()) continue;
+      this.ring.wake();
+      await slices.next();
+      nowMs = this.#clock.monotonicMs();
     }
-    this.#ring.wake();
-    this.#save();
-    return { accepted, dropped: lines.length - accepted };
-  }
-
-  /** A line as an object with text fields; what is too long keeps its beginning. */
-  #read(given: string | object): LogLine {
-    const found = typeof given === "string" ? parseLine(given) : given;
-    const isCut = sizeOf(found) > lineBytesMax;
-    const fields = found as Record<string, unknown>;
-    const word = (name: string, max: number) => {
-      const value = fields[name];
-      return typeof value === "string" ? value.slice(0, max) : "";
-    };
-    const line: LogLine = {
-      ...(isCut ? { isCut } : fields),
-      timestamp: word("timestamp", 40) || isoTime(this.#deps.clock.wallMs()),
-      level: word("level", 10) || "info",
-      service: word("service", 255) || "unknown",
-      message: word("message", 2000),
-    };
-    return line;
-  }
-
-  #gapLine(service: string, lines: number): LogLine {
+    if (lines.length > 0) this.#settle();
     return {
-      timestamp: isoTime(this.#deps.clock.wallMs()),
-      level: "warn",
-      service,
-      message: `${lines} lines were dropped: too many in a short time`,
-      fields: { dropped: lines },
+      accepted,
+      dropped: lines.length - accepted - repeated,
+      ...(repeated > 0 ? { repeated } : {}),
+      ...(levels === undefined ? {} : { levels }),
     };
   }
 
-  #take(line: LogLine): void {
-    this.#ring.push(line);
-    if (weightOf(line.level) < weightOf(this.#config.keepLevel)) return;
-    if (this.#keeping.length >= keepingMax) this.#lost += 1;
-    else this.#keeping.push(JSON.stringify(line));
+  #admit(line: Line, nowMs: number): "accepted" | "repeated" | "dropped" {
+    if (this.#repeats.isAgain(line, nowMs)) return "repeated";
+    const isAllowed = this.#quota.take(line.service, nowMs);
+    for (const gap of this.#quota.told()) this.#take(this.#gapLine(gap));
+    if (!isAllowed) {
+      this.#repeats.forget(line);
+      return "dropped";
+    }
+    for (const repeat of this.#repeats.take(nowMs)) this.#take(this.#repeatLine(repeat));
+    this.#take(line);
+    return "accepted";
   }
 
-  /** Hands kept lines on, one batch at a time. A store that takes none costs these lines only. */
-  #save(): void {
-    if (this.#saving !== undefined || this.#keeping.length === 0) return;
-    const batch = this.#keeping.splice(0, keepBatch);
-    this.#saving = this.#deps
-      .appendLines(batch)
-      .then(
-        () => {
-          this.#lostCode = undefined;
-        },
-        (error: unknown) => {
-          // Said by health and not by a line: that would be one more to keep.
-          this.#lost += batch.length;
-          this.#lostCode = asPlantError(error).code;
-        },
-      )
-      .finally(() => {
-        this.#saving = undefined;
-        this.#save();
-      });
+  #take(line: Line): void {
+    const text = textOf(line);
+    const position = this.ring.push(line, text);
+    if (weightOf(line.level) >= this.#keepWeight) this.#keeper.push(text, position);
   }
 
-  /** Resolves when no line is on its way any more. */
+  /** Wakes who waits, saves what is to be kept, and sees to it that what is counted is told. */
+  #settle(): void {
+    this.ring.wake();
+    this.#keeper.save();
+    this.#deadlines.watch(Math.min(this.#repeats.dueMs, this.#quota.dueMs));
+  }
+
+  /** Tells what is due. @returns when the next is. */
+  #tellDue(nowMs: number): number {
+    for (const repeat of this.#repeats.take(nowMs)) this.#take(this.#repeatLine(repeat));
+    for (const gap of this.#quota.gaps(nowMs)) this.#take(this.#gapLine(gap));
+    this.ring.wake();
+    this.#keeper.save();
+    return Math.min(this.#repeats.dueMs, this.#quota.dueMs);
+  }
+
+  #gapLine({ service, lines, spanMs }: Gap): Line {
+    const about = { level: "warn", service };
+    return makeLine(this.#now(), about, {
+      message: `${lines} lines were dropped: too many in a short time`,
+      fields: { dropped: lines, spanMs: Math.round(spanMs) },
+    });
+  }
+
+  #repeatLine({ line, count, spanMs }: Repeat): Line {
+    const first = JSON.parse(line.body) as { message?: unknown; code?: unknown };
+    const { message, code } = first;
+    const span = spanMs < 1000 ? `${Math.round(spanMs)} ms` : `${(spanMs / 1000).toFixed(1)} s`;
+    return makeLine(this.#now(), line, {
+      message: `${count} times more in ${span}: ${String(message)}`,
+      ...(typeof code === "string" ? { code } : {}),
+      fields: { repeated: count, spanMs: Math.round(spanMs), first: line.timestamp },
+    });
+  }
+
+  #tellLost(lines: number, code: string): void {
+    const about = { level: "warn", service: ownService };
+    const message = `${lines} lines were not kept: the store took none`;
+    this.#take(makeLine(this.#now(), about, { message, code, fields: { lost: lines } }));
+    this.ring.wake();
+  }
+
+  /** Tells all that is counted, and resolves when no line is on its way any more. */
   async drain(): Promise<void> {
-    while (this.#saving !== undefined) await this.#saving;
-  }
-
-  tail(args: unknown): { lines: readonly LogLine[] } {
-    const asked = check(tailShape, args ?? {});
-    const limit = Math.min(asked.limit ?? 100, this.#config.ringMax);
-    const since = asked.since === undefined ? "" : isoTime(asked.since);
-    const least = asked.level === undefined ? 0 : weightOf(asked.level);
-    const wanted = (line: LogLine) =>
-      weightOf(line.level) >= least &&
-      line.timestamp >= since &&
-      (asked.service === undefined || line.service === asked.service);
-    return { lines: this.#ring.newest(limit, wanted) };
-  }
-
-  async follow(request: WorkerRequest): Promise<{ position: number }> {
-    const { after } = check(followShape, request.args ?? {});
-    if (this.#followers >= followersMax) {
-      throw new PlantError("LIMIT_REACHED", { limit: "followers", max: followersMax });
-    }
-    this.#followers += 1;
-    const over = new AbortController();
-    const stop = AbortSignal.any([over.signal, request.signal]);
-    const timed = this.#deps.clock.sleep(followMs, stop).then(() => over.abort());
-    let position = Math.min(after ?? this.#ring.position, this.#ring.position);
-    try {
-      while (!stop.aborted) {
-        const lines = this.#ring.after(position, this.#config.batchMax);
-        if (lines.length === 0) {
-          await this.#ring.grown(stop);
-          continue;
-        }
-        // Lines that left the ring meanwhile are passed over.
-        position = Math.max(position, this.#ring.first - 1) + lines.length;
-        await request.partial({ lines });
-      }
-    } finally {
-      this.#followers -= 1;
-      over.abort();
-      await timed;
-    }
-    return { position };
+    this.#deadlines.stop();
+    const nowMs = this.#clock.monotonicMs();
+    for (const repeat of this.#repeats.take(nowMs, true)) this.#take(this.#repeatLine(repeat));
+    for (const gap of this.#quota.gaps(nowMs, true)) this.#take(this.#gapLine(gap));
+    this.ring.wake();
+    await this.#keeper.drain();
   }
 
   health(): unknown {
-    const dropped = this.#quota.dropped;
-    const kept = this.#lostCode === undefined ? "pass" : "warn";
-    const reason = this.#lostCode === undefined ? "" : `, last by ${this.#lostCode}`;
+    const { lost, code, waiting } = this.#keeper;
+    const kept = code === undefined ? "pass" : "warn";
+    const reason = code === undefined ? "" : `, last by ${code}`;
+    const { count, bytes } = this.ring;
     return {
       status: kept,
       checks: [
-        { name: "rate", status: "pass", output: `${dropped} lines dropped` },
-        { name: "stream", status: kept, output: `${this.#lost} lines not kept${reason}` },
+        { name: "rate", status: "pass", output: `${this.#quota.dropped} lines dropped` },
+        { name: "repeats", status: "pass", output: `${this.#repeats.counted} lines counted` },
+        { name: "ring", status: "pass", output: `${count} lines, ${bytes} bytes` },
+        {
+          name: "stream",
+          status: kept,
+          output: `${lost} lines not kept${reason}, ${waiting} waiting`,
+        },
       ],
     };
   }
 }
 
-/** Bytes of a line as JSON; no number is large enough for one nested too deeply to be written. */
-function sizeOf(line: object): number {
-  try {
-    return Buffer.byteLength(JSON.stringify(line));
-  } catch (error) {
-    if (error instanceof RangeError) return Number.POSITIVE_INFINITY;
-    throw error;
+/** Checked by hand: a shape of the checker costs more than all else that is done with a line. */
+function checkAppend(
+  args: unknown,
+  max: number,
+): { readonly lines: readonly (string | object)[]; readonly about: unknown } {
+  const { lines, process: about } = (args ?? {}) as { lines?: unknown; process?: unknown };
+  if (!Array.isArray(lines)) {
+    throw new PlantError("REQUEST_MALFORMED", { reason: "lines: a list of texts or objects" });
   }
-}
-
-/** A line as its writer made it; what is no JSON object is its own message. */
-function parseLine(text: string): object {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null ? value : { message: text };
-  } catch (error) {
-    if (error instanceof SyntaxError) return { message: text };
-    throw error;
+  if (lines.length > max) throw new PlantError("LIMIT_REACHED", { limit: "lines", max });
+  for (const [at, line] of lines.entries()) {
+    if (typeof line === "string" || (typeof line === "object" && line !== null)) continue;
+    throw new PlantError("REQUEST_MALFORMED", { reason: `lines.${at}: a text or an object` });
   }
+  return { lines, about };
 }

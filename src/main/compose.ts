@@ -7,10 +7,11 @@ import { makeAdmission, rightsOf } from "../access/access.ts";
 import type { Config, LineConfig } from "../config/config.ts";
 import { readBootId } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
+import type { LogLevels } from "../util/log-levels.ts";
 import { brokerEndpoint, type Principal } from "../util/paths.ts";
 import { ensureKeyPair, type Listener, transportNamed } from "../wire/wire.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
-import type { LogRoad } from "./log-road.ts";
+import { hear, type LogRoad } from "./log-road.ts";
 import { connect, type Offer, offer, type PartContext, peerOf, together } from "./part-context.ts";
 import type { Part, PartPlan } from "./supervise.ts";
 import { counterProof, type Proof } from "./watchdog.ts";
@@ -213,7 +214,7 @@ function principalOf(names: readonly PartName[]): Principal {
 export function planLogRoad(
   context: PartContext,
   names: readonly PartName[],
-  road: LogRoad,
+  { road, levels }: { readonly road: LogRoad; readonly levels: LogLevels },
 ): PartPlan[] {
   if (names.every((name) => name === "central")) return [];
   const start = async (): Promise<Part> => {
@@ -222,6 +223,8 @@ export function planLogRoad(
     const client = opened.use(await connect(context, principalOf(names)));
     const service = "org.plantd.Logger";
     let isThere = false;
+    // Lines of no part are of the process: by its one part, or by a name of its own.
+    const parts = names.length === 1 ? names : [...names, "plantd"];
     // Who asks a service that nobody offers leaves a request in the broker's queue.
     const deliver = async (lines: readonly string[], signal: AbortSignal) => {
       if (!isThere) {
@@ -230,7 +233,9 @@ export function planLogRoad(
         if (!isThere) throw new PlantError("NO_SERVICE", { service });
       }
       try {
-        await client.call(service, "append", { lines }, { signal });
+        const { configured: level, revision } = levels;
+        const process = { parts, level, revision };
+        hear(levels, await client.call(service, "append", { lines, process }, { signal }));
       } catch (error) {
         isThere = false;
         throw error;

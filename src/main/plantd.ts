@@ -11,8 +11,10 @@ import {
 import { systemClock as clock } from "../util/clock.ts";
 import { asPlantError, hasCode, PlantError } from "../util/errors.ts";
 import { type Log, openLog } from "../util/log.ts";
+import { openLogLevels } from "../util/log-levels.ts";
 import { findPaths, type Paths } from "../util/paths.ts";
 import { systemRandom as random } from "../util/random.ts";
+import { makeRedactor } from "../util/redact.ts";
 import { type Command, parseCommand, type Sources, usage } from "./command-line.ts";
 import { namesOf, type PartContext, planLogRoad, planParts } from "./compose.ts";
 import { openLogRoad } from "./log-road.ts";
@@ -25,7 +27,7 @@ const exitDefect = 70;
 const stopMs = 12_000;
 
 /** Lines of this process that may wait for the logger. */
-const road = { linesMax: 5000, pauseMs: 500, pauseCeilingMs: 5000, closeMs: 1000 };
+const road = { linesMax: 5000, pauseMs: 500, pollMs: 2000, pauseCeilingMs: 5000, closeMs: 1000 };
 
 type RunCommand = Extract<Command, { kind: "run" }>;
 
@@ -64,9 +66,12 @@ async function run(command: RunCommand): Promise<number> {
   if (process.stderr.isTTY && command.parts.length === 0) greet(paths, config);
   const service = names.length === 1 ? `plantd-${names[0]}` : "plantd";
   const lines = openLogRoad({ ...road, batchMax: config.logger.batchMax });
+  const levels = openLogLevels(clock, config.log.level);
   const log = openLog({
     service,
     level: config.log.level,
+    levels,
+    redactor: makeRedactor(config.logger.redact),
     write: (line) => {
       process.stdout.write(`${line}\n`);
       lines.push(line);
@@ -77,7 +82,10 @@ async function run(command: RunCommand): Promise<number> {
   const context: PartContext = { clock, random, log, paths, config, version: readVersion() };
   await using notifier = openNotifier({ clock, log, env: process.env });
   // The road's own client is the first to start and the last to end: it carries the last words.
-  const plans = [...planLogRoad(context, names, lines), ...planParts(context, names)];
+  const plans = [
+    ...planLogRoad(context, names, { road: lines, levels }),
+    ...planParts(context, names),
+  ];
   const settle = shrinkHeap;
   return await supervise({ clock, log, notifier, signal, settle }, { plans, stopMs });
 }

@@ -1,6 +1,7 @@
 // The part that opens the database: values, events, log lines.
 // It must not decide anything.
 import { readBootId } from "../util/clock.ts";
+import { keptLines, levelMemory } from "./log-store.ts";
 import { offer, type PartContext, together } from "./part-context.ts";
 import type { Part } from "./supervise.ts";
 import { queueProof } from "./watchdog.ts";
@@ -29,7 +30,15 @@ export async function startStorePart(context: PartContext): Promise<Part> {
     ),
   );
   const logger = opened.use(
-    await startLogger({ clock, appendLines: state.appendLines }, config.logger),
+    await startLogger(
+      {
+        clock,
+        appendLines: state.appendLines,
+        kept: keptLines(journal),
+        levelMemory: levelMemory(state.operations),
+      },
+      config.logger,
+    ),
   );
   const workers = await Promise.all(
     [state, logger].map((service) => offer(context, "store", service)),

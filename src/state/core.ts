@@ -157,9 +157,9 @@ export class StateCore {
     });
   }
 
-  async appendOwnLines(lines: readonly string[]): Promise<void> {
+  appendOwnLines(lines: readonly string[]): Promise<{ first: number }> {
     const records = lines.map((text) => ({ kind: "line", text }));
-    if (records.length > 0) await this.append("log", records, { flush: "group" });
+    return this.append("log", records, { flush: "group" });
   }
 
   refuseWhileRestoring(): void {

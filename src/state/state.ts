@@ -18,8 +18,11 @@ export interface State extends Running {
   readonly operations: Readonly<Record<string, Operation>>;
   /** Sequence up to which records wait for nobody: grows while the disk works. */
   readonly head: (stream: Stream) => number;
-  /** Appends lines to the stream `log`, for the logger in the same process. */
-  readonly appendLines: (lines: readonly string[]) => Promise<void>;
+  /**
+   * Appends lines to the stream `log`, for the logger in the same process.
+   * @returns the first one's number.
+   */
+  readonly appendLines: (lines: readonly string[]) => Promise<{ readonly first: number }>;
 }
 
 /** Starts the state over an open journal: values are the checkpoint and the log after it. */

@@ -698,6 +698,12 @@ export const catalogue = {
     ["the name is misspelt"],
     "plant state list-scopes",
   ),
+  PART_UNKNOWN: entry(
+    missing,
+    "No part {part} was heard of",
+    ["the name is misspelt", "it has not started yet"],
+    "plant log level",
+  ),
   BACKUP_UNREADABLE: entry(
     1,
     "The backup {path} cannot be read: {reason}",

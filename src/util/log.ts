@@ -1,10 +1,12 @@
-// The log of every process: one JSON line per event. The only importer of pino.
+// The log of every process: one JSON line per event, without secrets. The only importer of pino.
 // It must not know where lines travel after they were written.
 import { Writable } from "node:stream";
 import { pino } from "pino";
 import { isoTime, systemClock } from "./clock.ts";
+import { type LogLevel, type LogLevels, openLogLevels } from "./log-levels.ts";
+import { makeRedactor, type Redactor } from "./redact.ts";
 
-export type LogLevel = "debug" | "info" | "warn" | "error";
+export type { LogLevel } from "./log-levels.ts";
 
 /** What a line carries beside its message: a code of the catalogue, a trace, and free fields. */
 export interface LogFields {
@@ -27,25 +29,33 @@ export interface LogOptions {
   /** Name of the process or part, e.g. `plantd-store`. */
   readonly service: string;
   readonly level: LogLevel;
+  /** Levels that may change while it runs; `level` for ever when absent. */
+  readonly levels?: LogLevels;
+  /** What takes out secrets; by the built-in rules when absent. */
+  readonly redactor?: Redactor;
   /** Receives each finished line without its newline; standard output when absent. */
   readonly write?: (line: string) => void;
 }
 
-/** Names of fields whose values never reach a line, wherever they stand. */
-const secrets = ["token", "password", "passphrase", "secret", "code_once", "seed", "privateKey"];
+/** What every line of a process goes through. */
+interface Mill {
+  readonly pino: pino.Logger;
+  readonly levels: LogLevels;
+  readonly redactor: Redactor;
+  /** The part that lines outside of any part belong to. */
+  readonly home: string;
+}
 
 /** Opens the log of a service. Lines are written as they come, so a crash loses none. */
 export function openLog(options: LogOptions): Log {
-  const redact = secrets.flatMap((name) => [name, `*.${name}`, `fields.${name}`, `*.*.${name}`]);
+  const { service, level, write } = options;
   const settings: pino.LoggerOptions = {
     base: null,
     messageKey: "message",
-    level: options.level,
+    level: "debug",
     timestamp: () => `,"timestamp":"${isoTime(systemClock.wallMs())}"`,
-    formatters: { level: (label) => ({ level: label, service: options.service }) },
-    redact: { paths: redact, censor: "[redacted]" },
+    formatters: { level: (label) => ({ level: label, service }) },
   };
-  const write = options.write;
   const sink =
     write === undefined
       ? pino.destination({ fd: 1, sync: true })
@@ -56,21 +66,35 @@ export function openLog(options: LogOptions): Log {
             done();
           },
         });
-  return wrap(pino(settings, sink), undefined);
+  const mill: Mill = {
+    pino: pino(settings, sink),
+    levels: options.levels ?? openLogLevels(systemClock, level),
+    redactor: options.redactor ?? makeRedactor(),
+    home: service.replace(/^plantd-/, ""),
+  };
+  return wrap(mill, undefined);
 }
 
-function wrap(logger: pino.Logger, context: string | undefined): Log {
+/** The part that a context belongs to: its first word. */
+export function partOf(context: string): string {
+  const cut = context.indexOf(".");
+  return cut < 0 ? context : context.slice(0, cut);
+}
+
+function wrap(mill: Mill, context: string | undefined): Log {
+  const { levels, redactor } = mill;
+  const part = context === undefined ? mill.home : partOf(context);
   const at = (level: LogLevel) => (message: string, fields?: LogFields) => {
-    if (!logger.isLevelEnabled(level)) return;
+    if (!levels.isEnabled(part, level)) return;
     const { code, trace, ...rest } = fields ?? {};
-    logger[level](
+    mill.pino[level](
       {
         ...(context === undefined ? {} : { context }),
         ...(code === undefined ? {} : { code }),
         ...(trace === undefined ? {} : { trace }),
-        ...(Object.keys(rest).length === 0 ? {} : { fields: serialisable(rest) }),
+        ...(Object.keys(rest).length === 0 ? {} : { fields: redactor.value(rest) }),
       },
-      message,
+      redactor.text(message),
     );
   };
   return {
@@ -78,18 +102,6 @@ function wrap(logger: pino.Logger, context: string | undefined): Log {
     info: at("info"),
     warn: at("warn"),
     error: at("error"),
-    within: (inner) => wrap(logger, context === undefined ? inner : `${context}.${inner}`),
+    within: (inner) => wrap(mill, context === undefined ? inner : `${context}.${inner}`),
   };
-}
-
-/** Errors are named by message and code, not dropped as empty objects. */
-function serialisable(fields: Record<string, unknown>): Record<string, unknown> {
-  const out: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fields)) {
-    if (value instanceof Error) {
-      const { code } = value as Error & { code?: unknown };
-      out[name] = { message: value.message, ...(code === undefined ? {} : { code }) };
-    } else out[name] = typeof value === "bigint" ? value.toString() : value;
-  }
-  return out;
 }

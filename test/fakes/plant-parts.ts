@@ -208,6 +208,16 @@ export function fakeParts(): FakeParts {
   bus.serve("org.plantd.module.Echo", { echo: ({ args }) => args });
   bus.internal["mmi.queue"] = { services: [], more: 0 };
   bus.serve("org.plantd.Logger", {
+    levels: () => ({
+      levels: [
+        { part: "http", level: "configured", configured: "info" },
+        { part: "store", level: "debug", configured: "info", forMs: 600_000, isApplied: false },
+      ],
+    }),
+    "set-level": ({ args }) => {
+      const { part } = args as { part: string };
+      return { ...(args as object), ...(part === "store" ? { isApplied: false } : {}) };
+    },
     tail: () => ({
       lines: [
         {

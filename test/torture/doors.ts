@@ -207,7 +207,7 @@ const line = { timestamp: "2026-01-01T00:00:00.000Z", level: "warn", service: "a
 async function loggerDoors(): Promise<Door[]> {
   const config = { ringMax: 50, batchMax: 10, keepLevel: "warn", linesPerSecondMax: 100_000 };
   const logger = await startLogger(
-    { clock: fakeClock(), appendLines: async () => {} },
+    { clock: fakeClock(), appendLines: async () => undefined },
     config as Parameters<typeof startLogger>[1],
   );
   const door = (operation: string, samples: readonly unknown[]): Door => ({

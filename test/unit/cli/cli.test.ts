@@ -5,6 +5,7 @@ import { cliReference, runCli } from "../../../src/cli/cli.ts";
 import type { Client } from "../../../src/client/client.ts";
 import { catalogue } from "../../../src/util/catalogue.ts";
 import { PlantError } from "../../../src/util/errors.ts";
+import type { Operation } from "../../../src/worker/worker.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 import { type FakeParts, fakeParts, now, pointOf } from "../../fakes/plant-parts.ts";
 import { fakeTerminal, type TerminalOptions } from "../../fakes/terminal.ts";
@@ -132,6 +133,66 @@ test("a log line shows its facts, long ones cut", async () => {
     /plantd\/broker {2}A peer was refused {2}principal=tank many=a,b long=x{100}… /,
   );
   assert.match(out, /text="say \\"hi\\""/);
+});
+
+test("a code in a log line is explained on demand", async () => {
+  const parts = fakeParts();
+  const lines = [{ level: "warn", service: "a", message: "m", code: "DEVICE_SILENT" }];
+  parts.bus.serve("org.plantd.Logger", { tail: () => ({ lines }) });
+  const { out } = await plant(["log", "--explain"], parts);
+  assert.match(out, /m {2}DEVICE_SILENT\n {4}likely {2}it has no power · .*\n {4}next {4}compare/);
+  assert.doesNotMatch((await plant(["log"], parts)).out, /likely/);
+});
+
+test("a look back is asked page by page and printed in order", async () => {
+  const parts = fakeParts();
+  const pageOf = (from: number) =>
+    Array.from({ length: 2000 }, (_, at) => ({ level: "info", message: `m${from + at}` }));
+  const tail: Operation = ({ args }) =>
+    (args as { before?: string }).before === undefined
+      ? { lines: pageOf(2000), next: "log:1:1", run: "r", position: 9 }
+      : { lines: pageOf(0) };
+  parts.bus.serve("org.plantd.Logger", { tail });
+  const { out } = await plant(["log", "--since", "1d", "--json"], parts);
+  const all = out.trim().split("\n");
+  assert.deepEqual(
+    all.map((text) => JSON.parse(text).message),
+    Array.from({ length: 4000 }, (_, at) => `m${at}`),
+  );
+  assert.deepEqual(
+    parts.bus.calls.map(({ args }) => (args as { before?: string }).before),
+    [undefined, "log:1:1"],
+  );
+});
+
+test("following goes on from the page before, over streams and a logger that is away", async () => {
+  const parts = fakeParts();
+  const clock = fakeClock(now);
+  const asked: unknown[] = [];
+  let interrupt = () => {};
+  const follow: Operation = async ({ args, partial }) => {
+    asked.push(args);
+    const at = asked.length;
+    if (at === 2) throw new PlantError("WORKER_LOST", { service: "org.plantd.Logger" });
+    await partial({ lines: [{ message: `f${at}` }], run: "r", position: 10 + at, missed: 3 });
+    if (at === 3) interrupt();
+    return { run: "r", position: 20 + at };
+  };
+  const tail = () => ({ lines: [{ message: "t" }], run: "r", position: 9 });
+  parts.bus.serve("org.plantd.Logger", { tail, follow });
+  const terminal = fakeTerminal({ clock, client: parts.bus.client() });
+  interrupt = terminal.interrupt;
+  const running = runCli(["log", "--follow", "--grep", "x", "--since", "1h"], terminal.io);
+  for (let round = 0; round < 5; round += 1) await clock.advance(1000);
+  assert.equal(await running, 130);
+  const { out, err } = terminal.printed;
+  assert.match(out, /t\n[^t]*f1\n[^t]*f3\n/);
+  assert.match(err, /3 lines passed too quickly[\s\S]*the logger is away \(WORKER_LOST\)/);
+  assert.deepEqual(asked, [
+    { grep: "x", after: 9, run: "r" },
+    { grep: "x", after: 21, run: "r" },
+    { grep: "x", after: 21, run: "r" },
+  ]);
 });
 
 test("a broker of the network that does not answer is better asked where it runs", async () => {
@@ -347,6 +408,46 @@ const rows: Readonly<Record<string, Row>> = {
     err: /--since is a duration/,
   },
   "log with no lines": { words: ["log", "--lines", "0"], exit: 2, err: /--lines is a number/ },
+  "log with every filter": {
+    words: [
+      ...["log", "--level", "warn", "--part", "driver:line1", "--context", "driver:line1.bus"],
+      ...["--service", "plantd", "--grep", "a.c", "--until", "1m", "--lines", "7"],
+    ],
+    call: [
+      "tail",
+      {
+        ...{ level: "warn", part: "driver:line1", context: "driver:line1.bus", service: "plantd" },
+        ...{ grep: "a.c", until: now - 60_000, limit: 7 },
+      },
+    ],
+  },
+  "log of no level": { words: ["log", "--level", "loud"], exit: 2, err: /--level is debug/ },
+  "log for no text": { words: ["log", "--grep", ""], exit: 2, err: /--grep needs a text/ },
+  "log level": {
+    words: ["log", "level"],
+    call: ["levels", {}],
+    out: /PART +LEVEL +WHY +FOR\n.*\nstore +debug +set; configured info +10 min more +on its way/,
+  },
+  "log level of a part": {
+    words: ["log", "level", "http"],
+    out: /http +info +as configured +away/,
+  },
+  "log level of nobody": { words: ["log", "level", "x"], exit: 3, err: /PART_UNKNOWN/ },
+  "log level set": {
+    words: ["log", "level", "store", "debug", "--for", "10m"],
+    call: ["set-level", { part: "store", level: "debug", forMs: 600_000 }],
+    out: /^store writes debug for 10 min\n {2}it takes effect within a few seconds/,
+  },
+  "log level set for good": {
+    words: ["log", "level", "x", "configured"],
+    call: ["set-level", { part: "x", level: "configured" }],
+    out: /^x writes as configured\n {2}no part of this name runs/,
+  },
+  "log level that is none": {
+    words: ["log", "level", "store", "loud"],
+    exit: 2,
+    err: /a level is/,
+  },
   version: { words: ["version"], out: /^plantd-edge 9\.9\.9 {2}node / },
   "explain a code": { words: ["explain", "device_silent"], out: /^DEVICE_SILENT\n {2}means/ },
   "explain all": { words: ["explain"], out: /BROKER_UNREACHABLE +The broker/ },

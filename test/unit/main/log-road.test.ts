@@ -1,8 +1,9 @@
 // Log lines on their way: batches, a logger that is away, and what is dropped. No real time.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openLogRoad } from "../../../src/main/log-road.ts";
+import { hear, openLogRoad } from "../../../src/main/log-road.ts";
 import { openLog } from "../../../src/util/log.ts";
+import { openLogLevels } from "../../../src/util/log-levels.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 
 function setUp() {
@@ -11,6 +12,7 @@ function setUp() {
     linesMax: 5,
     batchMax: 2,
     pauseMs: 100,
+    pollMs: 3000,
     pauseCeilingMs: 300,
     closeMs: 500,
   });
@@ -100,4 +102,33 @@ test("the last lines are tried once more at the end, no longer than allowed", as
   road.push("last");
   await running[Symbol.asyncDispose]();
   assert.deepEqual(seen.batches, [["last"]]);
+});
+
+test("without lines the logger is asked now and then what it has to say", async () => {
+  const { clock, road, seen, start } = setUp();
+  const running = start();
+  await clock.advance(2900);
+  assert.deepEqual(seen.batches, []);
+  await clock.advance(200);
+  assert.deepEqual(seen.batches, [[]]);
+  road.push("1");
+  await clock.advance(2900);
+  assert.deepEqual(seen.batches, [[], ["1"]]);
+  await clock.advance(300);
+  assert.deepEqual(seen.batches, [[], ["1"], []]);
+  await running[Symbol.asyncDispose]();
+  assert.equal(seen.batches.length, 3, "the end has nothing to ask");
+});
+
+test("levels in an answer are taken, nonsense is not", () => {
+  const clock = fakeClock();
+  const levels = openLogLevels(clock, "info");
+  for (const reply of [null, {}, { levels: 3 }, { levels: { revision: "x", parts: { a: 1 } } }]) {
+    hear(levels, reply);
+    assert.equal(levels.revision, "");
+  }
+  hear(levels, { accepted: 1, levels: { revision: "x", parts: { store: { level: "debug" } } } });
+  assert.equal(levels.revision, "x");
+  assert.equal(levels.isEnabled("store", "debug"), true);
+  assert.equal(levels.isEnabled("sync", "debug"), false);
 });
