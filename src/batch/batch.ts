@@ -49,4 +49,4 @@ export {
   type Stream,
   streams,
 } from "./records.ts";
-export { decodeBatch, encodeBatch, type Span } from "./sections.ts";
+export { decodeBatch, decodePoints, encodeBatch, type Span } from "./sections.ts";

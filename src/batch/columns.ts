@@ -1,55 +1,111 @@
-// Columns of a section: texts by reference, stamps, values, each as small as its neighbours allow.
+// Columns of a section: texts by reference, indices, stamps, each as small as neighbours allow.
 // It must not know which records the columns make up.
 import type { ClockSync, Stamp } from "../util/clock.ts";
-import { type ByteReader, type ByteWriter, malformed, signedMax } from "./bytes.ts";
+import { type ByteReader, type ByteWriter, malformed } from "./bytes.ts";
 import type { Quality } from "./records.ts";
+import type { Indices } from "./values.ts";
 
 export const syncs: readonly ClockSync[] = ["none", "rtc", "ntp", "central"];
 export const qualities: readonly Quality[] = ["good", "uncertain", "bad"];
 /** Times outside (±35,000 years) are no times. */
 export const timeMax = 2 ** 50;
-/** Decimals with more places travel as floats. */
-const placesMax = 9;
-
-const tagNull = 0;
-const tagFalse = 1;
-const tagTrue = 2;
-const tagText = 3;
-const tagJson = 4;
-const tagFloat = 5;
-const tagDouble = 6;
-const tagBig = 7;
-/** Tag of a decimal without places; one more per place. */
-const tagDecimal = 16;
 
 /** The texts of a section, each once; reference 0 is "none". */
 export class TextTable {
   private readonly references = new Map<string, number>();
+  /** The text asked for last: neighbours often share theirs. */
+  private last: string | undefined;
+  private lastReference = 0;
 
   refer(text: string | undefined): number {
     if (text === undefined) return 0;
-    const known = this.references.get(text);
-    if (known !== undefined) return known;
-    this.references.set(text, this.references.size + 1);
-    return this.references.size;
+    if (text === this.last) return this.lastReference;
+    let reference = this.references.get(text);
+    if (reference === undefined) {
+      reference = this.references.size + 1;
+      this.references.set(text, reference);
+    }
+    this.last = text;
+    this.lastReference = reference;
+    return reference;
   }
 
   write(writer: ByteWriter): void {
     writer.whole(this.references.size);
-    for (const text of this.references.keys()) writer.text(text.toWellFormed());
+    for (const text of this.references.keys()) writer.text(text);
   }
 }
 
-/** Reads a table of texts; the returned function resolves references. */
-export function readTexts(reader: ByteReader): (reference: number) => string | undefined {
-  const count = reader.whole();
-  if (count > reader.left) throw malformed("more texts than bytes");
-  const texts: string[] = [];
-  for (let at = 0; at < count; at += 1) texts.push(reader.text());
-  return (reference) => {
-    if (reference > count) throw malformed("a text is referred to that is not there");
-    return texts[reference - 1];
-  };
+/** The texts of a section that is read. */
+export class Texts {
+  private readonly texts: string[] = [];
+
+  constructor(reader: ByteReader) {
+    const count = reader.whole();
+    if (count > reader.left) throw malformed("more texts than bytes");
+    for (let at = 0; at < count; at += 1) this.texts.push(reader.text());
+  }
+
+  /** The text of a reference; undefined for "none". */
+  at(reference: number): string | undefined {
+    if (reference === 0) return undefined;
+    if (reference > this.texts.length) {
+      throw malformed("a text is referred to that is not there");
+    }
+    return this.texts[reference - 1];
+  }
+
+  required(reference: number): string {
+    const text = this.at(reference);
+    if (text === undefined) throw malformed("a text is missing");
+    return text;
+  }
+}
+
+/** Records of one kind, `from` (included) to `to` (excluded). */
+export interface Run<T> {
+  readonly items: readonly T[];
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Where a run is not what it says: never, by those who make runs. */
+function absent(): never {
+  throw malformed("a run is longer than its records");
+}
+
+export function writeIndices(
+  writer: ByteWriter,
+  { items, from, to }: Run<{ readonly index: number }>,
+): Indices {
+  const all = new Float64Array(to - from);
+  let before = 0;
+  let min = Number.POSITIVE_INFINITY;
+  let max = 0;
+  for (let at = from; at < to; at += 1) {
+    const { index } = items[at] ?? absent();
+    writer.signed(index - before);
+    all[at - from] = index;
+    if (index < min) min = index;
+    if (index > max) max = index;
+    before = index;
+  }
+  return { all, min, max };
+}
+
+export function readIndices(reader: ByteReader, count: number): Indices {
+  const all = new Float64Array(count);
+  let index = 0;
+  let min = Number.POSITIVE_INFINITY;
+  let max = 0;
+  for (let at = 0; at < count; at += 1) {
+    index += reader.signed();
+    if (index < 0 || index > Number.MAX_SAFE_INTEGER) throw malformed("an index is out of range");
+    all[at] = index;
+    if (index < min) min = index;
+    if (index > max) max = index;
+  }
+  return { all, min, max };
 }
 
 function time(value: number): number {
@@ -57,225 +113,155 @@ function time(value: number): number {
 }
 
 /** Clock and boot, wall time by difference, and the drift between wall and monotonic time. */
-export function writeStamps(writer: ByteWriter, stamps: readonly Stamp[], texts: TextTable): void {
-  for (const { boot, sync } of stamps) {
+export function writeStamps(
+  writer: ByteWriter,
+  { items, from, to }: Run<{ readonly time: Stamp }>,
+  texts: TextTable,
+): void {
+  for (let at = from; at < to; at += 1) {
+    const { boot, sync } = (items[at] ?? absent()).time;
     writer.whole(texts.refer(boot) * syncs.length + Math.max(0, syncs.indexOf(sync)));
   }
   let wall = 0;
-  for (const stamp of stamps) {
-    const next = time(stamp.wall);
+  for (let at = from; at < to; at += 1) {
+    const next = time((items[at] ?? absent()).time.wall);
     writer.signed(next - wall);
     wall = next;
   }
   let ahead = 0;
-  for (const stamp of stamps) {
+  for (let at = from; at < to; at += 1) {
+    const stamp = (items[at] ?? absent()).time;
     const next = time(stamp.wall) - time(stamp.mono);
     writer.signed(next - ahead);
     ahead = next;
   }
 }
 
-export function readStamps(
-  reader: ByteReader,
-  count: number,
-  textOf: (reference: number) => string | undefined,
-): Stamp[] {
-  const clocks: number[] = [];
-  for (let at = 0; at < count; at += 1) clocks.push(reader.whole());
-  const walls: number[] = [];
-  let wall = 0;
+/** A boot and how far its clock was trusted. */
+export type ClockName = Pick<Stamp, "boot" | "sync">;
+
+/** Stamps in columns. */
+export interface Stamps {
+  /** Places in `clocks`. */
+  readonly clock: Uint32Array;
+  readonly clocks: readonly ClockName[];
+  readonly wall: Float64Array;
+  readonly mono: Float64Array;
+}
+
+export function readStamps(reader: ByteReader, count: number, texts: Texts): Stamps {
+  const clock = new Uint32Array(count);
+  const clocks: ClockName[] = [];
+  const places = new Map<number, number>();
+  let code = -1;
+  let place = 0;
   for (let at = 0; at < count; at += 1) {
-    wall += reader.signed();
-    if (Math.abs(wall) > timeMax) throw malformed("a time is out of range");
-    walls.push(wall);
+    const next = reader.whole();
+    if (next !== code) {
+      code = next;
+      place = places.get(code) ?? clocks.length;
+      if (place === clocks.length) clocks.push(clockName(code, texts));
+      places.set(code, place);
+    }
+    clock[at] = place;
   }
-  const stamps: Stamp[] = [];
+  const wall = new Float64Array(count);
+  let last = 0;
+  for (let at = 0; at < count; at += 1) {
+    last += reader.signed();
+    if (Math.abs(last) > timeMax) throw malformed("a time is out of range");
+    wall[at] = last;
+  }
+  const mono = new Float64Array(count);
   let ahead = 0;
   for (let at = 0; at < count; at += 1) {
     ahead += reader.signed();
-    const clock = clocks[at] ?? 0;
-    const boot = textOf(Math.floor(clock / syncs.length));
-    const sync = syncs[clock % syncs.length];
-    if (boot === undefined || sync === undefined) throw malformed("a stamp has no boot");
-    const mono = (walls[at] ?? 0) - ahead;
-    if (Math.abs(mono) > timeMax) throw malformed("a time is out of range");
-    stamps.push({ wall: walls[at] ?? 0, boot, mono, sync });
+    const next = (wall[at] ?? 0) - ahead;
+    if (!(Math.abs(next) <= timeMax)) throw malformed("a time is out of range");
+    mono[at] = next;
   }
-  return stamps;
+  return { clock, clocks, wall, mono };
 }
 
-/** Quality and reason in one number: good without a reason is 0. */
-export function qualityCode(quality: Quality, reason: number): number {
-  return Math.max(0, qualities.indexOf(quality)) + qualities.length * reason;
+function clockName(code: number, texts: Texts): ClockName {
+  const boot = texts.at(Math.floor(code / syncs.length));
+  const sync = syncs[code % syncs.length];
+  if (boot === undefined || sync === undefined) throw malformed("a stamp has no boot");
+  return { boot, sync };
 }
 
-export function qualityOf(code: number): { quality: Quality; reason: number } {
-  const quality = qualities[code % qualities.length];
-  return { quality: quality ?? "bad", reason: Math.floor(code / qualities.length) };
-}
+/** The stamps of a section as records have them: neighbours that are alike share theirs. */
+export class StampReader {
+  private readonly stamps: Stamps;
+  private last: Stamp | undefined;
+  private lastClock = -1;
 
-/** What the last value of an index was, for differences. */
-interface Before {
-  places: number;
-  mantissa: number;
-  big: bigint;
-}
-
-function beforeOf(all: Map<number, Before>, index: number): Before {
-  const known = all.get(index);
-  if (known !== undefined) return known;
-  const fresh: Before = { places: 0, mantissa: 0, big: 0n };
-  all.set(index, fresh);
-  return fresh;
-}
-
-/** How a number is a decimal with few places, at least as many as the one before it had. */
-function asDecimal(value: number, least: number): { places: number; mantissa: number } | undefined {
-  if (Object.is(value, -0)) return undefined;
-  for (let places = least; places <= placesMax; places += 1) {
-    const scale = 10 ** places;
-    const mantissa = Math.round(value * scale);
-    if (Math.abs(mantissa) > signedMax / 2) return undefined;
-    if (mantissa / scale === value) return { places, mantissa: mantissa === 0 ? 0 : mantissa };
+  constructor(stamps: Stamps) {
+    this.stamps = stamps;
   }
-  return undefined;
+
+  at(at: number): Stamp {
+    const { clock, clocks, wall: walls, mono: monos } = this.stamps;
+    const place = clock[at] ?? 0;
+    const wall = walls[at] ?? 0;
+    const mono = monos[at] ?? 0;
+    const { last } = this;
+    if (last?.wall === wall && last.mono === mono && this.lastClock === place) return last;
+    const { boot, sync } = clocks[place] ?? absent();
+    const stamp = { wall, boot, mono, sync };
+    this.last = stamp;
+    this.lastClock = place;
+    return stamp;
+  }
 }
 
-/** A decimal string of 64 bits, signed or not, in its only spelling. */
-function asBig(value: string): bigint | undefined {
-  if (!/^(0|-?[1-9][0-9]{0,19})$/.test(value)) return undefined;
-  const big = BigInt(value);
-  return big >= -(2n ** 63n) && big < 2n ** 64n ? big : undefined;
-}
-
-/** The values of points: first all kinds, then what each kind needs. */
-export function writeValues(
+export function writeQualities(
   writer: ByteWriter,
-  items: readonly { readonly index: number; readonly value: unknown }[],
+  { items, from, to }: Run<{ readonly quality: Quality; readonly reason?: string | undefined }>,
   texts: TextTable,
 ): void {
-  const all = new Map<number, Before>();
-  const bodies: ((target: ByteWriter) => void)[] = [];
-  for (const { index, value } of items) {
-    const { tag, body } = valueParts(value, beforeOf(all, index), texts);
-    writer.byte(tag);
-    if (body !== undefined) bodies.push(body);
-  }
-  for (const body of bodies) body(writer);
-}
-
-type ValueParts = { tag: number; body?: (target: ByteWriter) => void };
-
-function valueParts(value: unknown, before: Before, texts: TextTable): ValueParts {
-  if (value === null || value === undefined) return { tag: tagNull };
-  if (value === false) return { tag: tagFalse };
-  if (value === true) return { tag: tagTrue };
-  if (typeof value === "number") return numberParts(value, before);
-  if (typeof value === "string") {
-    const big = asBig(value);
-    if (big !== undefined) {
-      const difference = big - before.big;
-      before.big = big;
-      return { tag: tagBig, body: (target) => target.signedBig(difference) };
-    }
-    if (value.isWellFormed()) {
-      const reference = texts.refer(value);
-      return { tag: tagText, body: (target) => target.whole(reference) };
-    }
-  }
-  const reference = texts.refer(JSON.stringify(value) ?? "null");
-  return { tag: tagJson, body: (target) => target.whole(reference) };
-}
-
-function numberParts(value: number, before: Before): ValueParts {
-  if (!Number.isFinite(value)) return { tag: tagNull };
-  const decimal = asDecimal(value, before.places) ?? asDecimal(value, 0);
-  if (decimal !== undefined) {
-    const { places, mantissa } = decimal;
-    const difference = places === before.places ? mantissa - before.mantissa : mantissa;
-    before.places = places;
-    before.mantissa = mantissa;
-    return { tag: tagDecimal + places, body: (target) => target.signed(difference) };
-  }
-  if (Math.fround(value) === value) return { tag: tagFloat, body: (target) => target.float(value) };
-  return { tag: tagDouble, body: (target) => target.double(value) };
-}
-
-export function readValues(
-  reader: ByteReader,
-  indices: readonly number[],
-  textOf: (reference: number) => string | undefined,
-): unknown[] {
-  const tags = reader.bytes(indices.length);
-  const all = new Map<number, Before>();
-  return indices.map((index, at) => {
-    const tag = tags[at] ?? tagNull;
-    const before = beforeOf(all, index);
-    return tag >= tagDecimal
-      ? readDecimal(reader, tag, before)
-      : readValue(reader, tag, { before, textOf });
-  });
-}
-
-function readDecimal(reader: ByteReader, tag: number, before: Before): number {
-  const places = tag - tagDecimal;
-  if (places > placesMax) throw malformed("a value has a kind that does not exist");
-  const difference = reader.signed();
-  const mantissa = places === before.places ? before.mantissa + difference : difference;
-  if (Math.abs(mantissa) > signedMax / 2) throw malformed("a value is out of range");
-  before.places = places;
-  before.mantissa = mantissa;
-  return mantissa / 10 ** places;
-}
-
-interface ValueContext {
-  readonly before: Before;
-  readonly textOf: (reference: number) => string | undefined;
-}
-
-function readValue(reader: ByteReader, tag: number, context: ValueContext): unknown {
-  const { before, textOf } = context;
-  const finite = (value: number) => {
-    if (!Number.isFinite(value)) throw malformed("a value is no number");
-    return value;
-  };
-  const text = () => {
-    const found = textOf(reader.whole());
-    if (found === undefined) throw malformed("a value has no text");
-    return found;
-  };
-  switch (tag) {
-    case tagNull:
-      return null;
-    case tagFalse:
-      return false;
-    case tagTrue:
-      return true;
-    case tagText:
-      return text();
-    case tagJson:
-      return parseJson(text());
-    case tagFloat:
-      return finite(reader.float());
-    case tagDouble:
-      return finite(reader.double());
-    case tagBig:
-      before.big += reader.signedBig();
-      if (before.big < -(2n ** 63n) || before.big >= 2n ** 64n) {
-        throw malformed("an integer is out of range");
-      }
-      return before.big.toString();
-    default:
-      throw malformed("a value has a kind that does not exist");
+  for (let at = from; at < to; at += 1) {
+    const { quality, reason } = items[at] ?? absent();
+    const place = quality === "good" ? 0 : Math.max(0, qualities.indexOf(quality));
+    writer.whole(place + qualities.length * texts.refer(reason));
   }
 }
 
-/** JSON of a batch. @throws PlantError BATCH_MALFORMED */
-export function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    if (error instanceof SyntaxError) throw malformed("a JSON text cannot be read");
-    throw error;
+/** Qualities, and the references of their reasons, which are 0 where there is none. */
+export interface QualityColumns {
+  readonly quality: Uint8Array;
+  readonly reason: Uint32Array;
+}
+
+export function readQualities(reader: ByteReader, count: number, texts: Texts): QualityColumns {
+  const quality = new Uint8Array(count);
+  const reason = new Uint32Array(count);
+  for (let at = 0; at < count; at += 1) {
+    const code = reader.whole();
+    if (code === 0) continue;
+    const reference = Math.floor(code / qualities.length);
+    texts.at(reference);
+    quality[at] = code % qualities.length;
+    reason[at] = reference;
   }
+  return { quality, reason };
+}
+
+export function writeSources(
+  writer: ByteWriter,
+  { items, from, to }: Run<{ readonly source?: string | undefined }>,
+  texts: TextTable,
+): void {
+  for (let at = from; at < to; at += 1) writer.whole(texts.refer((items[at] ?? absent()).source));
+}
+
+/** References of texts, 0 where there is none. */
+export function readReferences(reader: ByteReader, count: number, texts: Texts): Uint32Array {
+  const references = new Uint32Array(count);
+  for (let at = 0; at < count; at += 1) {
+    const reference = reader.whole();
+    if (reference !== 0) texts.at(reference);
+    references[at] = reference;
+  }
+  return references;
 }

@@ -3,24 +3,34 @@
 import { PlantError } from "../util/errors.ts";
 import { ByteReader, ByteWriter, malformed } from "./bytes.ts";
 import {
-  parseJson,
-  qualityCode,
-  qualityOf,
+  type Run,
+  readIndices,
+  readReferences,
   readStamps,
-  readTexts,
-  readValues,
+  StampReader,
+  Texts,
   TextTable,
+  writeIndices,
+  writeSources,
   writeStamps,
-  writeValues,
 } from "./columns.ts";
 import {
-  type BatchRecord,
-  type DefineRecord,
-  type DeleteRecord,
-  type EventRecord,
-  lastOf,
-  type PointRecord,
+  joinSections,
+  type PointColumns,
+  type PointSection,
+  pushPoints,
+  readPointSection,
+  writePoints,
+} from "./point-columns.ts";
+import type {
+  BatchRecord,
+  DefineRecord,
+  DeleteRecord,
+  EventRecord,
+  LineRecord,
+  PointRecord,
 } from "./records.ts";
+import { parseJson } from "./values.ts";
 
 /** Sequences a batch speaks for, both inclusive; empty when `last` is `first - 1`. */
 export interface Span {
@@ -46,120 +56,108 @@ const kinds = new Map<number, Kind>(
 
 /**
  * The body for records that follow each other without a gap.
+ * @param first sequence of the first one; then their own are not looked at.
  * @throws PlantError BATCH_MALFORMED when they do not.
  */
-export function encodeBatch(records: readonly BatchRecord[]): Uint8Array {
-  const writer = new ByteWriter();
-  let from = 0;
-  for (let at = 1; at <= records.length; at += 1) {
-    const before = records[at - 1];
-    const next = records[at];
-    if (before === undefined) break;
-    if (next !== undefined && next.sequence !== lastOf(before) + 1) {
-      throw malformed(`sequence ${next.sequence} follows ${lastOf(before)}`);
+export function encodeBatch(records: readonly BatchRecord[], first?: number): Uint8Array {
+  const writers = { body: new ByteWriter(), columns: new ByteWriter(), texts: new ByteWriter() };
+  let next = first ?? records[0]?.sequence ?? 0;
+  for (let from = 0; from < records.length; ) {
+    const start = next;
+    const kind = records[from]?.kind;
+    let to = from;
+    for (let record = records[to]; record?.kind === kind; record = records[to]) {
+      if (record === undefined) break;
+      if (first === undefined && record.sequence !== next) {
+        throw malformed(`sequence ${record.sequence} follows ${next - 1}`);
+      }
+      next = (record.kind === "cover" ? record.to : next) + 1;
+      to += 1;
+      if (kind === "cover") break;
     }
-    if (next !== undefined && next.kind === before.kind && next.kind !== "cover") continue;
-    writeSection(writer, records.slice(from, at));
-    from = at;
+    writeSection(writers, { items: records, from, to }, next - start);
+    from = to;
   }
-  return writer.taken();
+  return writers.body.taken();
 }
 
-function writeSection(writer: ByteWriter, records: readonly BatchRecord[]): void {
-  const first = records[0];
-  const last = records.at(-1);
-  if (first === undefined || last === undefined) return;
-  const texts = new TextTable();
-  const columns = new ByteWriter();
-  writeColumns(columns, records, texts);
-  const content = new ByteWriter();
-  texts.write(content);
-  content.bytes(columns.taken());
-  const bytes = content.taken();
-  writer.byte(sectionIds[first.kind]);
-  writer.whole(lastOf(last) - first.sequence + 1);
-  writer.whole(bytes.length);
-  writer.bytes(bytes);
+interface Writers {
+  readonly body: ByteWriter;
+  readonly columns: ByteWriter;
+  readonly texts: ByteWriter;
 }
 
-function ofKind<K extends Kind>(
-  records: readonly BatchRecord[],
-  kind: K,
-): readonly Extract<BatchRecord, { kind: K }>[] {
-  return records.filter((record) => record.kind === kind) as Extract<BatchRecord, { kind: K }>[];
+function writeSection(writers: Writers, run: Run<BatchRecord>, sequences: number): void {
+  const { body, columns, texts } = writers;
+  const kind = run.items[run.from]?.kind ?? "line";
+  const table = new TextTable();
+  columns.clear();
+  writeColumns(columns, run, table);
+  texts.clear();
+  table.write(texts);
+  body.byte(sectionIds[kind]);
+  body.whole(sequences);
+  body.whole(texts.size + columns.size);
+  body.bytes(texts.written);
+  body.bytes(columns.written);
 }
 
-function writeColumns(writer: ByteWriter, records: readonly BatchRecord[], texts: TextTable): void {
-  const kind = records[0]?.kind ?? "line";
+/** All items of a run are of the kind of its first one. */
+function writeColumns(writer: ByteWriter, run: Run<BatchRecord>, texts: TextTable): void {
+  const { items, from, to } = run;
+  const kind = items[from]?.kind ?? "line";
   switch (kind) {
     case "point":
-      writePoints(writer, ofKind(records, kind), texts);
+      writePoints(writer, run as Run<PointRecord>, texts);
       return;
     case "define":
-      writeDefines(writer, ofKind(records, kind), texts);
+      writeDefines(writer, run as Run<DefineRecord>, texts);
       return;
-    case "delete": {
-      const items = ofKind(records, kind);
-      writeIndices(writer, items);
-      writeTimes(writer, items, texts);
+    case "delete":
+      writeIndices(writer, run as Run<DeleteRecord>);
+      writeStamps(writer, run as Run<DeleteRecord>, texts);
+      writeSources(writer, run as Run<DeleteRecord>, texts);
       return;
-    }
-    case "event": {
-      const items = ofKind(records, kind);
-      writeTimes(writer, items, texts);
-      for (const { event } of items) writer.whole(texts.refer(JSON.stringify(event) ?? "null"));
+    case "event":
+      writeStamps(writer, run as Run<EventRecord>, texts);
+      writeSources(writer, run as Run<EventRecord>, texts);
+      for (let at = from; at < to; at += 1) {
+        const { event } = items[at] as EventRecord;
+        writer.whole(texts.refer(JSON.stringify(event) ?? "null"));
+      }
       return;
-    }
     case "line":
-      for (const { text } of ofKind(records, kind)) writer.whole(texts.refer(text));
+      for (let at = from; at < to; at += 1) {
+        writer.whole(texts.refer((items[at] as LineRecord).text));
+      }
       return;
     case "correction":
     case "cover":
     case "base":
-      for (const record of records) {
-        const body = "body" in record ? record.body : null;
-        writer.whole(texts.refer(JSON.stringify(body) ?? "null"));
+      for (let at = from; at < to; at += 1) {
+        const { body } = items[at] as { readonly body?: unknown };
+        writer.whole(texts.refer(JSON.stringify(body ?? null)));
       }
   }
 }
 
-function writeIndices(writer: ByteWriter, items: readonly { readonly index: number }[]): void {
-  let before = 0;
-  for (const { index } of items) {
-    writer.signed(index - before);
-    before = index;
+function writeDefines(writer: ByteWriter, run: Run<DefineRecord>, texts: TextTable): void {
+  writeIndices(writer, run);
+  for (const item of run.items.slice(run.from, run.to)) {
+    writer.whole(texts.refer(item.scope));
+    writer.whole(texts.refer(item.key));
+    writer.whole(texts.refer(item.type));
+    writer.whole(texts.refer(item.unit));
+    writer.whole(texts.refer(item.profile));
   }
 }
 
-function writeTimes(
-  writer: ByteWriter,
-  items: readonly (PointRecord | DeleteRecord | EventRecord)[],
-  texts: TextTable,
-): void {
-  writeStamps(
-    writer,
-    items.map((item) => item.time),
-    texts,
-  );
-  for (const { source } of items) writer.whole(texts.refer(source));
-}
-
-function writePoints(writer: ByteWriter, items: readonly PointRecord[], texts: TextTable): void {
-  writeIndices(writer, items);
-  writeTimes(writer, items, texts);
-  for (const { quality, reason } of items) {
-    writer.whole(qualityCode(quality, texts.refer(reason)));
-  }
-  writeValues(writer, items, texts);
-}
-
-function writeDefines(writer: ByteWriter, items: readonly DefineRecord[], texts: TextTable): void {
-  writeIndices(writer, items);
-  for (const item of items) {
-    for (const word of [item.scope, item.key, item.type, item.unit, item.profile]) {
-      writer.whole(texts.refer(word));
-    }
-  }
+/** One section as it stands in a body. */
+interface Section extends Span {
+  readonly kind: Kind;
+  readonly content: ByteReader;
+  /** Records in it. */
+  readonly held: number;
 }
 
 /**
@@ -168,9 +166,36 @@ function writeDefines(writer: ByteWriter, items: readonly DefineRecord[], texts:
  * @throws PlantError BATCH_MALFORMED, BATCH_TOO_LARGE.
  */
 export function decodeBatch(body: Uint8Array, span: Span, recordsMax: number): BatchRecord[] {
-  const reader = new ByteReader(body);
   const records: BatchRecord[] = [];
-  let next = span.first;
+  for (const section of sectionsOf(body, span, recordsMax)) {
+    pushRecords(records, section);
+    endSection(section);
+  }
+  return records;
+}
+
+/**
+ * Only the points of a body, in columns; undefined when it has none.
+ * @throws as `decodeBatch`.
+ */
+export function decodePoints(
+  body: Uint8Array,
+  span: Span,
+  recordsMax: number,
+): PointColumns | undefined {
+  const found: PointSection[] = [];
+  for (const section of sectionsOf(body, span, recordsMax)) {
+    if (section.kind !== "point") continue;
+    found.push(readPointSection(section.content, section.first, section.held));
+    endSection(section);
+  }
+  return joinSections(found, span.first);
+}
+
+function* sectionsOf(body: Uint8Array, span: Span, recordsMax: number): Iterable<Section> {
+  const reader = new ByteReader(body);
+  let records = 0;
+  let first = span.first;
   while (!reader.isAtEnd) {
     const kind = kinds.get(reader.byte());
     if (kind === undefined) throw malformed("a section has a kind that does not exist");
@@ -179,150 +204,80 @@ export function decodeBatch(body: Uint8Array, span: Span, recordsMax: number): B
     const content = new ByteReader(reader.bytes(reader.whole()));
     const held = kind === "cover" ? 1 : count;
     if (held > content.left) throw malformed("a section has more records than bytes");
-    if (records.length + held > recordsMax)
-      throw new PlantError("BATCH_TOO_LARGE", { size: records.length + held, max: recordsMax });
-    const last = next + count - 1;
+    records += held;
+    if (records > recordsMax) {
+      throw new PlantError("BATCH_TOO_LARGE", { size: records, max: recordsMax });
+    }
+    const last = first + count - 1;
     if (last > span.last) throw malformed("it holds more sequences than it says");
-    for (const record of readSection(content, kind, { first: next, last })) records.push(record);
-    if (!content.isAtEnd) throw malformed("a section has bytes behind its records");
-    next = last + 1;
+    yield { kind, content, held, first, last };
+    first = last + 1;
   }
-  if (next !== span.last + 1) throw malformed("it holds fewer sequences than it says");
-  return records;
+  if (first !== span.last + 1) throw malformed("it holds fewer sequences than it says");
 }
 
-type TextOf = (reference: number) => string | undefined;
+function endSection({ content }: Section): void {
+  if (!content.isAtEnd) throw malformed("a section has bytes behind its records");
+}
 
-function readSection(reader: ByteReader, kind: Kind, span: Span): BatchRecord[] {
-  const { first, last } = span;
-  const count = last - first + 1;
-  const textOf = readTexts(reader);
-  const sequences = (position: number) => first + position;
-  switch (kind) {
-    case "point":
-      return readPoints(reader, { first, count, textOf });
-    case "define":
-      return readDefines(reader, { first, count, textOf });
-    case "delete": {
-      const indices = readIndices(reader, count);
-      const times = readTimes(reader, count, textOf);
-      return times.map((time, at) => ({
-        sequence: sequences(at),
-        kind,
-        index: indices[at] ?? 0,
-        ...time,
-      }));
+function pushRecords(records: BatchRecord[], section: Section): void {
+  const { kind, content, held, first, last } = section;
+  if (kind === "point") {
+    pushPoints(records, readPointSection(content, first, held));
+    return;
+  }
+  const texts = new Texts(content);
+  if (kind === "define") pushDefines(records, section, texts);
+  else if (kind === "delete" || kind === "event") pushTimed(records, section, texts);
+  else if (kind === "cover") {
+    const body = parseJson(texts.required(content.whole()));
+    records.push({ sequence: first, kind, to: last, body });
+  } else {
+    for (let sequence = first; sequence <= last; sequence += 1) {
+      const text = texts.required(content.whole());
+      if (kind === "line") records.push({ sequence, kind, text });
+      else records.push({ sequence, kind, body: parseJson(text) });
     }
-    case "event": {
-      const times = readTimes(reader, count, textOf);
-      return times.map((time, at) => ({
-        sequence: sequences(at),
-        kind,
-        event: parseJson(required(textOf, reader.whole())),
-        ...time,
-      }));
-    }
-    case "line":
-      return each(count, (at) => ({
-        sequence: sequences(at),
-        kind,
-        text: required(textOf, reader.whole()),
-      }));
-    case "cover": {
-      const body = parseJson(required(textOf, reader.whole()));
-      return [{ sequence: first, kind, to: last, body }];
-    }
-    case "correction":
-    case "base":
-      return each(count, (at) => ({
-        sequence: sequences(at),
-        kind,
-        body: parseJson(required(textOf, reader.whole())),
-      }));
   }
 }
 
-interface Columns {
-  readonly first: number;
-  readonly count: number;
-  readonly textOf: TextOf;
+function pushTimed(records: BatchRecord[], section: Section, texts: Texts): void {
+  const { kind, content, held, first } = section;
+  const indices = kind === "delete" ? readIndices(content, held).all : undefined;
+  const stamps = new StampReader(readStamps(content, held, texts));
+  const sources = readReferences(content, held, texts);
+  for (let at = 0; at < held; at += 1) {
+    const sequence = first + at;
+    const time = stamps.at(at);
+    const source = texts.at(sources[at] ?? 0);
+    const more = source === undefined ? { time } : { time, source };
+    if (indices !== undefined) {
+      records.push({ sequence, kind: "delete", index: indices[at] ?? 0, ...more });
+    } else {
+      const event = parseJson(texts.required(content.whole()));
+      records.push({ sequence, kind: "event", event, ...more });
+    }
+  }
 }
 
-function unread(): never {
-  throw malformed("a column is shorter than the others");
-}
-
-function each<T>(count: number, make: (at: number) => T): T[] {
-  const made: T[] = [];
-  for (let at = 0; at < count; at += 1) made.push(make(at));
-  return made;
-}
-
-function required(textOf: TextOf, reference: number): string {
-  const text = textOf(reference);
-  if (text === undefined) throw malformed("a text is missing");
-  return text;
-}
-
-function readIndices(reader: ByteReader, count: number): number[] {
-  let index = 0;
-  return each(count, () => {
-    index += reader.signed();
-    if (index < 0 || !Number.isSafeInteger(index)) throw malformed("an index is out of range");
-    return index;
-  });
-}
-
-function readTimes(
-  reader: ByteReader,
-  count: number,
-  textOf: TextOf,
-): { time: PointRecord["time"]; source?: string }[] {
-  const stamps = readStamps(reader, count, textOf);
-  return stamps.map((time) => {
-    const source = textOf(reader.whole());
-    return source === undefined ? { time } : { time, source };
-  });
-}
-
-function readPoints(reader: ByteReader, columns: Columns): PointRecord[] {
-  const { first, count, textOf } = columns;
-  const indices = readIndices(reader, count);
-  const times = readTimes(reader, count, textOf);
-  const qualities = each(count, () => {
-    const { quality, reason } = qualityOf(reader.whole());
-    const text = textOf(reason);
-    return text === undefined ? { quality } : { quality, reason: text };
-  });
-  const values = readValues(reader, indices, textOf);
-  return each(count, (at) => ({
-    sequence: first + at,
-    kind: "point",
-    index: indices[at] ?? 0,
-    value: values[at],
-    ...(qualities[at] ?? { quality: "bad" }),
-    ...(times[at] ?? unread()),
-  }));
-}
-
-function readDefines(reader: ByteReader, columns: Columns): DefineRecord[] {
-  const { first, count, textOf } = columns;
-  const indices = readIndices(reader, count);
-  return each(count, (at) => {
-    const scope = required(textOf, reader.whole());
-    const key = required(textOf, reader.whole());
-    const type = textOf(reader.whole());
-    const unit = textOf(reader.whole());
-    const profile = textOf(reader.whole());
-    return {
+function pushDefines(records: BatchRecord[], section: Section, texts: Texts): void {
+  const { content, held, first } = section;
+  const { all } = readIndices(content, held);
+  for (let at = 0; at < held; at += 1) {
+    const scope = texts.required(content.whole());
+    const key = texts.required(content.whole());
+    const type = texts.at(content.whole());
+    const unit = texts.at(content.whole());
+    const profile = texts.at(content.whole());
+    records.push({
       sequence: first + at,
       kind: "define",
-      index: indices[at] ?? 0,
+      index: all[at] ?? 0,
       scope,
       key,
       ...(type === undefined ? {} : { type }),
       ...(unit === undefined ? {} : { unit }),
       ...(profile === undefined ? {} : { profile }),
-    };
-  });
+    });
+  }
 }

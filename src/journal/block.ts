@@ -5,6 +5,7 @@ import {
   areExact,
   type BatchRecord,
   decodeBatch,
+  decodePoints,
   encodeBatch,
   type PointColumns,
   pointColumns,
@@ -52,15 +53,13 @@ export function encodeBlock(
   format: Format = 2,
 ): Uint8Array {
   if (format === 1) return encodeBlock1(head, records);
-  const numbered = numberedFrom(head.first, records);
   const isExact = areExact(records);
   const plain = isExact
-    ? encodeBatch(numbered as unknown as readonly BatchRecord[])
+    ? encodeBatch(records as unknown as readonly BatchRecord[], head.first)
     : Buffer.from(records.map((record) => JSON.stringify(record)).join("\n"));
   const isPlain = plain.length < compressFrom;
   const body = isPlain ? plain : zstdCompressSync(plain, fast);
   const bytes = Buffer.allocUnsafe(headBytes + body.length);
-  const last = numbered.at(-1);
   bytes[4] = version;
   bytes[5] = streams.indexOf(head.stream);
   bytes[6] = (isExact ? codecs.sections : codecs.lines) + (isPlain ? 0 : 1);
@@ -68,16 +67,20 @@ export function encodeBlock(
   bytes.writeUInt32BE(records.length, 8);
   bytes.writeUInt32BE(0, 12);
   bytes.writeBigUInt64BE(BigInt(head.first), 16);
-  bytes.writeBigUInt64BE(
-    BigInt(last === undefined ? head.first - 1 : lastOfRecord(last, last.sequence)),
-    24,
-  );
+  bytes.writeBigUInt64BE(BigInt(lastFrom(head.first, records)), 24);
   bytes.writeDoubleBE(head.wallMs, 32);
   bytes.writeDoubleBE(head.runMs, 40);
   bytes.write(head.epoch, 48, "hex");
   bytes.set(body, headBytes);
   bytes.writeUInt32BE(crc32(bytes.subarray(4)), 0);
   return bytes;
+}
+
+/** The last sequence that records stand for. */
+function lastFrom(first: number, records: readonly JournalRecord[]): number {
+  let last = first - 1;
+  for (const record of records) last = lastOfRecord(record, last + 1);
+  return last;
 }
 
 function numberedFrom(first: number, records: readonly JournalRecord[]): NumberedRecord[] {
@@ -147,7 +150,12 @@ export function decodeBlock(block: Uint8Array): { head: BlockHead; records: Numb
  * @throws PlantError STORE_DAMAGED when the checksum does not fit; STORE_FORMAT_NEWER.
  */
 export function blockPoints(block: Uint8Array): PointColumns | undefined {
-  const { head, records } = decodeBlock(block);
+  const bytes = bufferOf(block);
+  const head = checkedHead(bytes);
+  if (bytes[4] === version && hasSections(bytes)) {
+    return inSections(bytes, (body) => decodePoints(body, head, head.count));
+  }
+  const { records } = decodeBlock(block);
   return pointColumns(records as unknown as readonly BatchRecord[], head.first);
 }
 
