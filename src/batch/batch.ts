@@ -1,5 +1,6 @@
 // Upstream envelopes, batches of records and control messages: encode, sign, check, decode. Pure.
 // It must not know MQTT, disks or clocks.
+export { ByteReader, ByteWriter } from "./bytes.ts";
 export {
   type Aggregates,
   type Cover,

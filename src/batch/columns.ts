@@ -3,7 +3,6 @@
 import type { ClockSync, Stamp } from "../util/clock.ts";
 import { type ByteReader, type ByteWriter, malformed } from "./bytes.ts";
 import type { Quality } from "./records.ts";
-import type { Indices } from "./values.ts";
 
 export const syncs: readonly ClockSync[] = ["none", "rtc", "ntp", "central"];
 export const qualities: readonly Quality[] = ["good", "uncertain", "bad"];
@@ -72,6 +71,13 @@ export interface Run<T> {
 /** Where a run is not what it says: never, by those who make runs. */
 function absent(): never {
   throw malformed("a run is longer than its records");
+}
+
+/** Indices of points, one per value, and their bounds. */
+export interface Indices {
+  readonly all: Float64Array;
+  readonly min: number;
+  readonly max: number;
 }
 
 export function writeIndices(

@@ -3,6 +3,7 @@
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import {
   type ClockName,
+  type Indices,
   type QualityColumns,
   qualities,
   type Run,
@@ -20,7 +21,7 @@ import {
   writeStamps,
 } from "./columns.ts";
 import type { BatchRecord, PointRecord } from "./records.ts";
-import { type Indices, readValues, writeValues } from "./values.ts";
+import { readValues, writeValues } from "./values.ts";
 
 /** Points of a run of records, one place in each column per point. */
 export interface PointColumns {

@@ -1,7 +1,7 @@
 // The column of values: numbers as differences of decimals where they are any, the rest by kind.
 // It must not know which records the values belong to.
 import { type ByteReader, type ByteWriter, malformed, signedMax } from "./bytes.ts";
-import type { Texts, TextTable } from "./columns.ts";
+import type { Indices, Texts, TextTable } from "./columns.ts";
 
 /** Decimals with more places travel as floats. */
 const placesMax = 9;
@@ -18,13 +18,6 @@ const tagDouble = 6;
 const tagBig = 7;
 /** Tag of a decimal without places; one more per place. */
 const tagDecimal = 16;
-
-/** Indices of points, one per value, and their bounds. */
-export interface Indices {
-  readonly all: Float64Array;
-  readonly min: number;
-  readonly max: number;
-}
 
 /** What the last value of each index was, for differences: places, mantissa, 64-bit integer. */
 class Before {

@@ -36,38 +36,102 @@ const version = 2;
 const codecs = { lines: 0, zstdLines: 1, sections: 2, zstdSections: 3 } as const;
 const headBytes = 64;
 /** Bodies below this are kept as they are. */
-const compressFrom = 512;
-const fast = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const compressFrom = 256;
+/** Of points, levels above this one make little smaller and take twice the time or more. */
+const level = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
+/**
+ * Records in one block, by format: many are small together, but a reader decodes all to have one.
+ */
+const recordsMax = { 1: 1000, 2: 8192 } as const;
+/** A body beyond this is cut in two: it is decoded in one go, and kept in one piece. */
+const bodyBytesMax = 2_097_152;
 
 // crc32 u32 | version u8 | stream u8 | codec u8 | 0 | count u32 | 0 u32 | first u64 | last u64
 // | wall f64 | running time f64 | epoch 16 bytes | body; the checksum covers all that follows it.
 // Integers are big-endian.
 
+/** A block to be put into the log. */
+export interface EncodedBlock {
+  readonly first: number;
+  readonly last: number;
+  readonly bytes: Uint8Array;
+}
+
 /**
- * The bytes of a block. In format 1 a record stands for one sequence.
+ * The blocks of records of one commit: as few as bounds allow, each made when it is asked for.
  * @param records numbered by their place from `head.first`; their own `sequence` is not looked at.
  */
-export function encodeBlock(
+export function* encodeBlocks(
   head: NewBlock,
   records: readonly JournalRecord[],
-  format: Format = 2,
-): Uint8Array {
-  if (format === 1) return encodeBlock1(head, records);
-  const isExact = areExact(records);
-  const plain = isExact
-    ? encodeBatch(records as unknown as readonly BatchRecord[], head.first)
-    : Buffer.from(records.map((record) => JSON.stringify(record)).join("\n"));
+  format: Format,
+): Iterable<EncodedBlock> {
+  let { first } = head;
+  for (let at = 0; at < records.length; at += recordsMax[format]) {
+    const isAll = records.length <= recordsMax[format];
+    const part = isAll ? records : records.slice(at, at + recordsMax[format]);
+    for (const block of halves({ ...head, first }, part, format)) {
+      yield block;
+      first = block.last + 1;
+    }
+  }
+}
+
+function* halves(
+  head: NewBlock,
+  records: readonly JournalRecord[],
+  format: Format,
+): Iterable<EncodedBlock> {
+  const { first } = head;
+  const last = lastFrom(first, records);
+  if (format === 1) {
+    yield { first, last, bytes: encodeBlock1(head, records) };
+    return;
+  }
+  const body = bodyOfRecords(first, records);
+  if (body.plain.length <= bodyBytesMax || records.length === 1) {
+    yield { first, last, bytes: sealBlock({ ...head, last, count: records.length }, body) };
+    return;
+  }
+  const middle = records.length >> 1;
+  const lower = records.slice(0, middle);
+  yield* halves(head, lower, format);
+  yield* halves({ ...head, first: lastFrom(first, lower) + 1 }, records.slice(middle), format);
+}
+
+/** The bytes of one block of the newest format. @param records as of `encodeBlocks`. */
+export function encodeBlock(head: NewBlock, records: readonly JournalRecord[]): Uint8Array {
+  const last = lastFrom(head.first, records);
+  const body = bodyOfRecords(head.first, records);
+  return sealBlock({ ...head, last, count: records.length }, body);
+}
+
+interface Body {
+  readonly plain: Uint8Array;
+  readonly codec: number;
+}
+
+function bodyOfRecords(first: number, records: readonly JournalRecord[]): Body {
+  if (areExact(records)) {
+    const plain = encodeBatch(records as unknown as readonly BatchRecord[], first);
+    return { plain, codec: codecs.sections };
+  }
+  const lines = records.map((record) => JSON.stringify(record));
+  return { plain: Buffer.from(lines.join("\n")), codec: codecs.lines };
+}
+
+function sealBlock(head: BlockHead, { plain, codec }: Body): Uint8Array {
   const isPlain = plain.length < compressFrom;
-  const body = isPlain ? plain : zstdCompressSync(plain, fast);
-  const bytes = Buffer.allocUnsafe(headBytes + body.length);
+  const body = isPlain ? plain : zstdCompressSync(plain, level);
+  const bytes = Buffer.allocUnsafeSlow(headBytes + body.length);
   bytes[4] = version;
   bytes[5] = streams.indexOf(head.stream);
-  bytes[6] = (isExact ? codecs.sections : codecs.lines) + (isPlain ? 0 : 1);
+  bytes[6] = codec + (isPlain ? 0 : 1);
   bytes[7] = 0;
-  bytes.writeUInt32BE(records.length, 8);
+  bytes.writeUInt32BE(head.count, 8);
   bytes.writeUInt32BE(0, 12);
   bytes.writeBigUInt64BE(BigInt(head.first), 16);
-  bytes.writeBigUInt64BE(BigInt(lastFrom(head.first, records)), 24);
+  bytes.writeBigUInt64BE(BigInt(head.last), 24);
   bytes.writeDoubleBE(head.wallMs, 32);
   bytes.writeDoubleBE(head.runMs, 40);
   bytes.write(head.epoch, 48, "hex");

@@ -3,7 +3,7 @@
 import { type Disk, type Write, writesMax } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
-import { encodeBlock } from "./block.ts";
+import { encodeBlocks } from "./block.ts";
 import { type Format, type JournalRecord, lastOfRecord, type Stream } from "./head.ts";
 import { recall, remember, type Sequences, type SourceNumber, type SourceState } from "./source.ts";
 import { blockKey, logTable, sourceWrite } from "./tables.ts";
@@ -61,6 +61,8 @@ interface QueueOptions {
 
 interface Waiting {
   readonly request: AppendRequest;
+  /** Monotonic time of its arrival. */
+  readonly atMs: number;
   readonly resolve: (appended: Appended) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -73,8 +75,8 @@ interface Batch {
   readonly built: { readonly waiting: Waiting; readonly appended: Appended }[];
 }
 
-/** Records in one block, so that a reader never decodes much more than it wants. */
-const recordsPerBlock = 1000;
+/** Work in one turn of the loop, so that others have theirs. */
+const turnMs = 8;
 /** Requests in one commit: each may write a row of its source. */
 const requestsPerCommit = 700;
 /** Commits' worth of records that may wait. */
@@ -118,7 +120,7 @@ export class CommitQueue {
       return Promise.reject(new PlantError("STORE_BUSY", { max }));
     }
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
-    this.#waiting.push({ request, resolve, reject });
+    this.#waiting.push({ request, atMs: this.#deps.clock.monotonicMs(), resolve, reject });
     this.#records += request.recordsMax;
     if (request.flush === "now" || flushMaxMs === 0 || this.#records >= recordsPerCommitMax) {
       this.#urgent = true;
@@ -127,13 +129,22 @@ export class CommitQueue {
     return promise;
   }
 
-  /** Flushes what waits `flushMaxMs` after the first request that waits. */
+  /** Flushes what waits when the first request has waited `flushMaxMs`. */
   #time(): void {
-    if (this.#isTimed || this.#running !== undefined) return;
+    const [first] = this.#waiting;
+    if (first === undefined || this.#isTimed || this.#running !== undefined) return;
     this.#isTimed = true;
-    void this.#deps.clock.sleep(this.#options.flushMaxMs, this.#stop.signal).then(() => {
+    const { clock } = this.#deps;
+    const dueMs = first.atMs + this.#options.flushMaxMs;
+    void clock.sleep(dueMs - clock.monotonicMs(), this.#stop.signal).then(() => {
       this.#isTimed = false;
-      if (this.#waiting.length === 0) return;
+      const [next] = this.#waiting;
+      if (next === undefined) return;
+      // Another commit may have taken along what was waited for.
+      if (next.atMs > first.atMs && clock.monotonicMs() < next.atMs + this.#options.flushMaxMs) {
+        this.#time();
+        return;
+      }
       this.#urgent = true;
       this.#run();
     });
@@ -184,7 +195,9 @@ export class CommitQueue {
     for (const waiting of taken) this.#build(batch, waiting);
     const from = clock.monotonicMs();
     try {
-      await disk.commit(this.#writesOf(batch));
+      const { writes, forgotten } = await this.#writesOf(batch);
+      await disk.commit(writes);
+      for (const source of forgotten) sources.delete(source);
     } catch (error) {
       this.#failed += 1;
       for (const { waiting, appended } of batch.built) {
@@ -194,6 +207,7 @@ export class CommitQueue {
       return;
     }
     this.#measure(clock.monotonicMs() - from);
+    for (const records of batch.records.values()) this.#appended += records.length;
     Object.assign(heads, batch.heads);
     for (const [source, state] of batch.sources) {
       sources.delete(source);
@@ -225,7 +239,8 @@ export class CommitQueue {
       this.#add(batch, "event", audit);
       if (source !== undefined) {
         const known = this.#sourceState(batch, source.source);
-        batch.sources.set(source.source, remember(known, source, { first, last }));
+        const runMs = this.#deps.runMs();
+        batch.sources.set(source.source, remember(known, source, { first, last, runMs }));
       }
       batch.built.push({ waiting, appended: { first, last, repeated: false } });
     } catch (error) {
@@ -244,7 +259,6 @@ export class CommitQueue {
     }
     batch.records.set(stream, records);
     batch.heads[stream] = last;
-    this.#appended += added.length;
     return last;
   }
 
@@ -252,28 +266,33 @@ export class CommitQueue {
     return batch.sources.get(source) ?? this.#deps.sources.get(source);
   }
 
-  #writesOf(batch: Batch): Write[] {
+  /** What a commit writes, and the sources it forgets; long work is cut into turns of the loop. */
+  async #writesOf(batch: Batch): Promise<{ writes: Write[]; forgotten: string[] }> {
     const { epoch, format, clock, heads, sources } = this.#deps;
     const writes: Write[] = [];
     const runMs = this.#deps.runMs();
     const wallMs = clock.wallMs();
+    let since = clock.monotonicMs();
     for (const [stream, records] of batch.records) {
-      let first = heads[stream] + 1;
-      for (let at = 0; at < records.length; at += recordsPerBlock) {
-        const part = records.slice(at, at + recordsPerBlock);
-        const value = encodeBlock({ stream, epoch, first, wallMs, runMs }, part, format);
-        writes.push({ table: logTable, key: blockKey(stream, first), value });
-        for (const record of part) first = lastOfRecord(record, first) + 1;
+      const head = { stream, epoch, first: heads[stream] + 1, wallMs, runMs };
+      for (const { first, bytes } of encodeBlocks(head, records, format)) {
+        writes.push({ table: logTable, key: blockKey(stream, first), value: bytes });
+        if (clock.monotonicMs() - since < turnMs) continue;
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        since = clock.monotonicMs();
       }
     }
-    for (const [source, state] of batch.sources) writes.push(sourceWrite(source, state));
+    for (const [source, state] of batch.sources) writes.push(sourceWrite(source, state, format));
+    const forgotten: string[] = [];
+    let count = sources.size + batch.sources.size - sourcesMax;
     for (const source of sources.keys()) {
-      if (sources.size + batch.sources.size <= sourcesMax || writes.length >= writesMax) break;
+      if (count <= 0 || writes.length >= writesMax) break;
+      count -= 1;
       if (batch.sources.has(source)) continue;
-      sources.delete(source);
-      writes.push(sourceWrite(source, undefined));
+      forgotten.push(source);
+      writes.push(sourceWrite(source, undefined, format));
     }
-    return writes;
+    return { writes, forgotten };
   }
 
   #measure(ms: number): void {

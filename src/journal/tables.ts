@@ -4,7 +4,7 @@ import type { Disk, Write } from "../disk/disk.ts";
 import { PlantError } from "../util/errors.ts";
 import { decodeHead } from "./block.ts";
 import { type Format, type Stream, streams } from "./head.ts";
-import type { SourceState } from "./source.ts";
+import { decodeSource, encodeSource, type SourceState } from "./source.ts";
 
 /** The newest layout of the tables. */
 const newest: Format = 2;
@@ -147,18 +147,22 @@ export function farWrite(consumer: string): Write {
   return metaWrite(farPrefix + consumer, true);
 }
 
+/** All sources, the one longest silent first. */
 export function readSources(disk: Disk): Map<string, SourceState> {
-  const sources = new Map<string, SourceState>();
-  for (const { key, value } of disk.range(sourceTable)) {
-    sources.set(Buffer.from(key).toString(), parseJson(value) as SourceState);
-  }
-  return sources;
+  const found = Array.from(disk.range(sourceTable), ({ key, value }) => {
+    const name = Buffer.from(key).toString();
+    return [name, decodeSource(value)] as const;
+  });
+  found.sort(([, a], [, b]) => (a.runSeconds ?? 0) - (b.runSeconds ?? 0));
+  return new Map(found);
 }
 
-export function sourceWrite(source: string, state: SourceState | undefined): Write {
+/** The row of a source, removed when it has no state any more. */
+export function sourceWrite(source: string, state: SourceState | undefined, format: Format): Write {
   const key = textKey(source);
   if (state === undefined) return { table: sourceTable, key };
-  return { table: sourceTable, key, value: Buffer.from(JSON.stringify(state)) };
+  const value = format === 1 ? Buffer.from(JSON.stringify(state)) : encodeSource(state);
+  return { table: sourceTable, key, value };
 }
 
 export function readCheckpoint(disk: Disk): CheckpointMark {

@@ -210,3 +210,30 @@ test("random points come back as they went in, as records and as columns", () =>
     `PLANTD_SEED=${seed}`,
   );
 });
+
+test("records too many or too large for one block make several, without a gap", async () => {
+  using folder = temporaryFolder();
+  await using journal = await openTestJournal(folder.path);
+  const noise = Buffer.from(seededRandom(3).bytes(50_000)).toString("base64");
+  const large = Array.from({ length: 100 }, (_, at) => point(1, noise.slice(at)));
+  const small = Array.from({ length: 9000 }, (_, at) => point(at % 50, at));
+  for (const records of [large, small]) {
+    await journal.append({
+      stream: "state",
+      flush: "now",
+      recordsMax: records.length,
+      build: () => records,
+    });
+  }
+  const heads = [...journal.blocks("state", 0)].map(({ head: found }) => found);
+  assert.ok(heads.length > 5 && heads.every(({ count }) => count <= 8192));
+  assert.deepEqual(
+    heads.slice(1).map(({ first }) => first),
+    heads.slice(0, -1).map(({ last }) => last + 1),
+  );
+  const { records } = journal.read({ stream: "state", after: 0, limit: 9999, bytesMax: 1e9 });
+  assert.deepEqual(
+    records.map(({ value }) => value),
+    [...large, ...small].map(({ value }) => value),
+  );
+});

@@ -149,6 +149,42 @@ test("what comes while an urgent commit is under way waits for companions of its
   assert.equal(log.oldestWallMs, clock.wallMs(), "put together when its own wait was over");
 });
 
+test("a group request waits no longer for companions because a commit was under way", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  await using journal = await openTestJournal(folder.path, { flushMaxMs: 50 }, { clock });
+  const first = journal.append(request("a", 1, { flush: "group" }));
+  await clock.advance(30);
+  const urgent = journal.append(request("b"));
+  await Promise.all([first, urgent]);
+  const later = journal.append(request("c", 1, { flush: "group" }));
+  await clock.advance(20);
+  assert.equal(journal.head("log"), 2, "what the first waited for is over");
+  await clock.advance(29);
+  assert.equal(journal.head("log"), 2);
+  await clock.advance(1);
+  await later;
+  assert.equal(journal.head("log"), 3);
+});
+
+test("what many sources said last is known after reopening, up to what may be in flight", async () => {
+  using folder = temporaryFolder();
+  const say = (journal: Journal, number: number) =>
+    journal.append(request("x", 2, { source: { source: "a", run: "r", number } }));
+  {
+    await using journal = await openTestJournal(folder.path);
+    for (let number = 1; number <= 20; number += 1) await say(journal, number * 2 ** 40);
+  }
+  await using journal = await openTestJournal(folder.path);
+  for (let number = 5; number <= 20; number += 1) {
+    const first = number * 2 - 1;
+    const reply = await say(journal, number * 2 ** 40);
+    assert.deepEqual(reply, { first, last: first + 1, repeated: true });
+  }
+  await assert.rejects(say(journal, 4 * 2 ** 40), code("SOURCE_NUMBER_OLD"));
+  assert.equal((await say(journal, 21 * 2 ** 40)).repeated, false);
+});
+
 test("a watermark under way to the disk lets nothing go yet", async () => {
   using folder = temporaryFolder();
   const clock = fakeClock();
