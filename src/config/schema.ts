@@ -185,6 +185,13 @@ const sections = v.strictObject(
         4,
         "zeros written ahead of use, so that a flush finds its place ready; 0 writes none",
       ),
+      flushesPerHourMax: whole(
+        "flushes/h",
+        0,
+        1_000_000,
+        0,
+        "flushes above which polled values wait longer, up to 10 times flushMaxMs; 0 for any number",
+      ),
       pointsMax: whole("points", 1, 10_000_000, 100_000, "points with a current value"),
       recordsPerCommitMax: whole("records", 1, 100_000, 20_000, "records in one transaction"),
       keepMs: whole("ms", 0, 31_536_000_000, 86_400_000, "how long acknowledged records stay"),

@@ -38,6 +38,8 @@ export interface JournalOptions {
   readonly flushMaxMs: number;
   readonly recordsPerCommitMax: number;
   readonly keepMs: number;
+  /** Flushes in an hour above which groups wait longer; 0, or absent, for any number. */
+  readonly flushesPerHourMax?: number;
   /** How far the file is written with zeros ahead of use; 0 when absent. */
   readonly aheadBytes?: number;
   /**
@@ -115,6 +117,8 @@ export interface Journal extends Running {
    * changes nothing; after it, `ended` settles with the error.
    */
   restore(file: string): Promise<string>;
+  /** Bytes of blocks put since opening, per stream. */
+  written(): Readonly<Record<Stream, number>>;
   stats(): Readonly<Record<string, number>>;
 }
 
@@ -363,6 +367,10 @@ class DiskJournal implements Journal {
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
     this.#retention = this.#makeRetention();
+  }
+
+  written(): Readonly<Record<Stream, number>> {
+    return { ...this.#queue.written };
   }
 
   stats(): Readonly<Record<string, number>> {

@@ -4,6 +4,7 @@ import { type Disk, type Write, writesMax } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { encodeBlocks } from "./block.ts";
+import { FlushBudget } from "./flush-budget.ts";
 import { type Format, type JournalRecord, lastOfRecord, type Stream } from "./head.ts";
 import { recall, remember, type Sequences, type SourceNumber, type SourceState } from "./source.ts";
 import { blockKey, logTable, sourceWrite } from "./tables.ts";
@@ -57,6 +58,8 @@ interface QueueDeps {
 interface QueueOptions {
   readonly flushMaxMs: number;
   readonly recordsPerCommitMax: number;
+  /** Groups wait longer when there would be more flushes in an hour; any number when absent. */
+  readonly flushesPerHourMax?: number;
 }
 
 interface Waiting {
@@ -97,15 +100,23 @@ export class CommitQueue {
   readonly #flushMs: number[] = [];
   #appended = 0;
   #failed = 0;
+  readonly #budget: FlushBudget;
+  readonly #written: Record<Stream, number> = { state: 0, event: 0, log: 0, metric: 0 };
 
   constructor(deps: QueueDeps, options: QueueOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#budget = new FlushBudget(options.flushesPerHourMax ?? 0, options.flushMaxMs);
   }
 
   /** Last flushed sequence per stream. */
   get heads(): Readonly<Record<Stream, number>> {
     return this.#deps.heads;
+  }
+
+  /** Bytes of blocks put since opening. */
+  get written(): Readonly<Record<Stream, number>> {
+    return this.#written;
   }
 
   append(request: AppendRequest): Promise<Appended> {
@@ -129,19 +140,21 @@ export class CommitQueue {
     return promise;
   }
 
-  /** Flushes what waits when the first request has waited `flushMaxMs`. */
+  /** Flushes what waits when the first request has waited `flushMaxMs`, or when budget allows. */
   #time(): void {
     const [first] = this.#waiting;
     if (first === undefined || this.#isTimed || this.#running !== undefined) return;
     this.#isTimed = true;
     const { clock } = this.#deps;
-    const dueMs = first.atMs + this.#options.flushMaxMs;
-    void clock.sleep(dueMs - clock.monotonicMs(), this.#stop.signal).then(() => {
+    const startMs = clock.monotonicMs();
+    const waitMs = this.#budget.dueMs(first.atMs, startMs) - startMs;
+    void clock.sleep(waitMs, this.#stop.signal).then(() => {
       this.#isTimed = false;
       const [next] = this.#waiting;
       if (next === undefined) return;
       // Another commit may have taken along what was waited for.
-      if (next.atMs > first.atMs && clock.monotonicMs() < next.atMs + this.#options.flushMaxMs) {
+      const nowMs = clock.monotonicMs();
+      if (next.atMs > first.atMs && nowMs < this.#budget.dueMs(next.atMs, nowMs)) {
         this.#time();
         return;
       }
@@ -194,6 +207,7 @@ export class CommitQueue {
     };
     for (const waiting of taken) this.#build(batch, waiting);
     const from = clock.monotonicMs();
+    this.#budget.spend(from);
     try {
       const { writes, forgotten } = await this.#writesOf(batch);
       await disk.commit(writes);
@@ -277,6 +291,7 @@ export class CommitQueue {
       const head = { stream, epoch, first: heads[stream] + 1, wallMs, runMs };
       for (const { first, bytes } of encodeBlocks(head, records, format)) {
         writes.push({ table: logTable, key: blockKey(stream, first), value: bytes });
+        this.#written[stream] += bytes.length;
         if (clock.monotonicMs() - since < turnMs) continue;
         await new Promise<void>((resolve) => setImmediate(resolve));
         since = clock.monotonicMs();

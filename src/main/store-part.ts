@@ -14,13 +14,21 @@ export async function startStorePart(context: PartContext): Promise<Part> {
     import("../logger/logger.ts"),
   ]);
   const { clock, random, log, paths, config } = context;
-  const { mapMiB, aheadMiB, flushMaxMs, recordsPerCommitMax, keepMs } = config.store;
+  const { mapMiB, aheadMiB, flushMaxMs, flushesPerHourMax, recordsPerCommitMax, keepMs } =
+    config.store;
   const sizes = { roomBytes: mapMiB * 2 ** 20, aheadBytes: aheadMiB * 2 ** 20 };
   await using opened = new AsyncDisposableStack();
   const journal = opened.use(
     await openJournal(
       { clock, random, log },
-      { folder: paths.store, ...sizes, flushMaxMs, recordsPerCommitMax, keepMs },
+      {
+        folder: paths.store,
+        ...sizes,
+        flushMaxMs,
+        flushesPerHourMax,
+        recordsPerCommitMax,
+        keepMs,
+      },
     ),
   );
   const state = opened.use(

@@ -9,6 +9,7 @@ import type { Random } from "../util/random.ts";
 import { type BackupPlace, openBackup } from "./backup.ts";
 import { type Place, type PointChange, PointTable } from "./points.ts";
 import { Watchers } from "./watch.ts";
+import { WearLedger } from "./wear.ts";
 
 export interface StateDeps {
   readonly clock: Clock;
@@ -36,6 +37,7 @@ export class StateCore {
   /** Requests that wait for changes of a stream. */
   waiting = 0;
   points: PointTable;
+  readonly wear: WearLedger;
   #isRestoring = false;
   /** Whether a backup is being tried: one at a time. */
   #isTrying = false;
@@ -45,6 +47,16 @@ export class StateCore {
     this.deps = deps;
     this.config = config;
     this.points = new PointTable(config.pointsMax);
+    const { journal } = deps;
+    this.wear = new WearLedger({
+      table: journal.side("wear"),
+      runMs: () => journal.runMs(),
+      counters: () => {
+        const { commits = 0, bytesPut = 0, deviceBytes } = journal.stats();
+        const counted = { commits, bytesPut, streams: journal.written() };
+        return deviceBytes === undefined ? counted : { ...counted, deviceBytes };
+      },
+    });
   }
 
   /** Rebuilds current values. @throws PlantError STORE_DAMAGED. */
@@ -90,6 +102,17 @@ export class StateCore {
       if (!(error instanceof PlantError)) throw error;
       points.returnDirty(rows.keys());
       log.error("the checkpoint was not written", { code: error.code, error });
+    }
+  }
+
+  /** Writes down what the device was given to write. Failures are told, not fatal. */
+  async saveWear(): Promise<void> {
+    if (this.#isRestoring) return;
+    try {
+      await this.wear.save();
+    } catch (error) {
+      if (!(error instanceof PlantError)) throw error;
+      this.deps.log.error("the wear was not written", { code: error.code, error });
     }
   }
 
@@ -185,6 +208,7 @@ export class StateCore {
       this.#isRestoring = true;
       await this.#tending;
       const epoch = await this.deps.journal.restore(file);
+      this.wear.forget();
       this.load();
       return epoch;
     } finally {

@@ -8,6 +8,7 @@ import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
 import { plantdOperations } from "./plantd.ts";
 import { pointOperations } from "./point-operations.ts";
 import { streamOperations } from "./stream-operations.ts";
+import { wearSaveMs } from "./wear.ts";
 
 export type { StateConfig, StateDeps } from "./core.ts";
 export type { Point, PointType, Quality } from "./points.ts";
@@ -36,15 +37,27 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
       if (!signal.aborted) await core.tend();
     },
   });
+  const ledger = startLoop({
+    clock: deps.clock,
+    round: async (signal) => {
+      await deps.clock.sleep(wearSaveMs, signal);
+      if (!signal.aborted) await core.saveWear();
+    },
+  });
   let closing: Promise<void> | undefined;
+  const close = async () => {
+    await Promise.all([loop[Symbol.asyncDispose](), ledger[Symbol.asyncDispose]()]);
+    await core.tend();
+    await core.saveWear();
+  };
   return {
     service: "org.plantd.State",
     operations: operationsOf(core),
     head: (stream) => deps.journal.head(stream),
     appendLines: (lines) => core.appendOwnLines(lines),
-    ended: loop.ended,
+    ended: Promise.race([loop.ended, ledger.ended]),
     async [Symbol.asyncDispose]() {
-      closing ??= Promise.resolve(loop[Symbol.asyncDispose]()).then(() => core.tend());
+      closing ??= close();
       await closing;
     },
   };

@@ -102,5 +102,10 @@ async function position(core: StateCore, args: unknown): Promise<unknown> {
 }
 
 function statsOf(core: StateCore): unknown {
-  return { ...core.deps.journal.stats(), points: core.points.count, watchers: core.watchers.count };
+  return {
+    ...core.deps.journal.stats(),
+    points: core.points.count,
+    watchers: core.watchers.count,
+    wear: core.wear.report(),
+  };
 }

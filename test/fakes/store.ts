@@ -32,6 +32,7 @@ export const storeConfig: StateConfig = {
   flushMaxMs: 0,
   mapMiB: 64,
   aheadMiB: 0,
+  flushesPerHourMax: 0,
   pointsMax: 10_000,
   recordsPerCommitMax: 20_000,
   keepMs: 60_000,
