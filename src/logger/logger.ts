@@ -92,6 +92,10 @@ class LoggerCore {
   readonly #keeper: Keeper;
   readonly #deadlines: Deadlines;
   readonly #keepWeight: number;
+  /** Of all batches together: the clock runs from the last turn of others. */
+  readonly #slices: Slices;
+  /** The batch under way and those before it. */
+  #turn: Promise<void> = Promise.resolve();
   readonly #now = () => isoTime(this.#clock.wallMs());
 
   constructor({ clock, appendLines }: LoggerDeps, config: Config["logger"], levels: LiveLevels) {
@@ -103,6 +107,7 @@ class LoggerCore {
     this.#redactor = makeRedactor(config.redact);
     this.#repeats = new Repeats(config.repeatMs);
     this.#quota = new Quota(config.linesPerSecondMax);
+    this.#slices = new Slices(clock);
     this.#keepWeight = weightOf(config.keepLevel);
     this.#keeper = new Keeper({
       clock,
@@ -117,26 +122,36 @@ class LoggerCore {
   async append(args: unknown): Promise<Appended> {
     const { lines, about } = checkAppend(args, this.#config.batchMax);
     const levels = about === undefined ? undefined : this.#levels.hear(about);
-    const slices = new Slices(this.#clock);
-    let accepted = 0;
-    let repeated = 0;
-    let nowMs = this.#clock.monotonicMs();
-    for (const given of lines) {
-      const took = this.#admit(readLine(given, this.#redactor, this.#now), nowMs);
-      if (took === "accepted") accepted += 1;
-      else if (took === "repeated") repeated += 1;
-      if (!slices.isOver()) continue;
-      this.ring.wake();
-      await slices.next();
-      nowMs = this.#clock.monotonicMs();
+    const counts = { accepted: 0, dropped: 0, repeated: 0 };
+    if (lines.length > 0) {
+      // One batch after the other: slices of several at once would add up.
+      const turn = this.#turn.then(() => this.#takeAll(lines, counts));
+      const noMore = () => {};
+      this.#turn = turn.then(noMore, noMore); // its caller hears of an error, the next does not
+      await turn;
     }
-    if (lines.length > 0) this.#settle();
+    const { accepted, dropped, repeated } = counts;
     return {
       accepted,
-      dropped: lines.length - accepted - repeated,
+      dropped,
       ...(repeated > 0 ? { repeated } : {}),
       ...(levels === undefined ? {} : { levels }),
     };
+  }
+
+  async #takeAll(
+    lines: readonly (string | object)[],
+    counts: Record<"accepted" | "dropped" | "repeated", number>,
+  ): Promise<void> {
+    let nowMs = this.#clock.monotonicMs();
+    for (const given of lines) {
+      counts[this.#admit(readLine(given, this.#redactor, this.#now), nowMs)] += 1;
+      if (!this.#slices.isOver()) continue;
+      this.#settle();
+      await this.#slices.next();
+      nowMs = this.#clock.monotonicMs();
+    }
+    this.#settle();
   }
 
   #admit(line: Line, nowMs: number): "accepted" | "repeated" | "dropped" {
@@ -202,6 +217,7 @@ class LoggerCore {
 
   /** Tells all that is counted, and resolves when no line is on its way any more. */
   async drain(): Promise<void> {
+    await this.#turn;
     this.#deadlines.stop();
     const nowMs = this.#clock.monotonicMs();
     for (const repeat of this.#repeats.take(nowMs, true)) this.#take(this.#repeatLine(repeat));
