@@ -17,11 +17,12 @@ function streamOf(count = 0) {
       message: `old-${at + 1}`,
     }),
   }));
-  const stream = { rows, first: 1 };
+  const stream = { rows, first: 1, reads: 0 };
   const kept: KeptLines = {
     head: () => stream.rows.length,
     first: () => stream.first,
     read: (after, limit) => {
+      stream.reads += 1;
       assert.ok(after >= stream.first - 1 && limit >= 0 && limit <= 1000);
       return stream.rows.slice(after, after + limit);
     },
@@ -82,7 +83,9 @@ test("a look back finds by time and by filter in the stream, too, and ends where
   const { stream, kept, appendLines } = streamOf(5000);
   const opened = await openLogger({ kept, appendLines, config: settings });
   const since = 1_600_000_000_000 + 4900 * 1000;
+  stream.reads = 0;
   assert.equal((await lookBack(opened, { since })).length, 100);
+  assert.ok(stream.reads <= 2, `${stream.reads} reads`);
   const errors = await lookBack(opened, { since, level: "error" });
   assert.deepEqual(errors[0], "old-4901");
   assert.equal(errors.length, 10);
