@@ -48,6 +48,8 @@ export interface Cover {
   /** Ordered by sequence; what a later record of the log has replaced may be left out. */
   readonly last: readonly LastRecord[];
   readonly aggregates?: Aggregates | undefined;
+  /** Of `count`, what was covered before for other reasons: counts by reason. */
+  readonly among?: Readonly<Record<string, number>> | undefined;
   /** Corrections of times among the records. */
   readonly corrections?: readonly { readonly sequence: number; readonly body: unknown }[];
 }
@@ -81,6 +83,7 @@ const shape = v.object({
       }),
     ),
   ),
+  among: v.optional(v.record(text, whole)),
   corrections: v.optional(v.array(v.object({ sequence: whole, body: v.unknown() }))),
   last: v.optional(
     v.object({
@@ -129,15 +132,15 @@ type AggregateColumns = NonNullable<Body["aggregates"]>;
 
 /** The body of a cover, as JSON takes it. */
 export function coverBody(cover: Cover): unknown {
-  const { reason, count, definitions, last, aggregates, corrections } = cover;
-  const hasRows = aggregates !== undefined && aggregates.rows.length > 0;
+  const { reason, count, definitions, last, aggregates, corrections, among } = cover;
   return {
     reason,
     count,
+    ...(among === undefined ? {} : { among }),
     ...(definitions.length === 0 ? {} : { definitions }),
     ...(last.length === 0 ? {} : { last: lastColumns(last) }),
     ...(corrections === undefined ? {} : { corrections }),
-    ...(hasRows ? { aggregates: aggregateColumns(aggregates) } : {}),
+    ...(aggregates === undefined ? {} : { aggregates: aggregateColumns(aggregates) }),
   };
 }
 
@@ -217,10 +220,11 @@ export function readCover(body: unknown): Cover {
     const [flaw] = checked.flaws;
     throw malformed(`a cover: ${flaw?.path.join(".") || "it"}: ${flaw?.message}`);
   }
-  const { reason, count, definitions, last, aggregates, corrections } = checked.value;
+  const { reason, count, definitions, last, aggregates, corrections, among } = checked.value;
   return {
     reason,
     count,
+    ...(among === undefined ? {} : { among }),
     definitions: (definitions ?? []) as readonly SurvivingDefinition[],
     last: last === undefined ? [] : lastRows(last),
     ...(aggregates === undefined ? {} : { aggregates: aggregateRows(aggregates) }),

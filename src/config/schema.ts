@@ -62,6 +62,21 @@ const line = v.variant(
   "kind must be one of modbus-rtu, modbus-tcp, serial",
 );
 
+const share = (preset: number, why: string) => whole("%", 1, 75, preset, why);
+
+const shares = v.pipe(
+  section({
+    state: share(55, "values: what a gateway is for"),
+    event: share(8, "alarms, results and audit: they also have a reserve of their own"),
+    log: share(8, "lines: the first to go when room runs short"),
+    metric: share(4, "measurements of the machine"),
+  }),
+  v.check(
+    ({ state, event, log, metric }) => state + event + log + metric <= 80,
+    "at most 80 together: the rest is for current values, aggregates and the reserve",
+  ),
+);
+
 const sections = v.strictObject(
   {
     gateway: section({
@@ -194,7 +209,21 @@ const sections = v.strictObject(
       ),
       pointsMax: whole("points", 1, 10_000_000, 100_000, "points with a current value"),
       recordsPerCommitMax: whole("records", 1, 100_000, 20_000, "records in one transaction"),
-      keepMs: whole("ms", 0, 31_536_000_000, 86_400_000, "how long acknowledged records stay"),
+      keepMs: whole(
+        "ms",
+        0,
+        31_536_000_000,
+        86_400_000,
+        "how long acknowledged records stay, in running time from their acknowledgement",
+      ),
+      quota: shares,
+      thinAfterMs: whole(
+        "ms",
+        0,
+        31_536_000_000,
+        21_600_000,
+        "age from which values become aggregates when room runs short; younger ones stay raw while they fit half of their share",
+      ),
       checkpointMs: whole(
         "ms",
         100,

@@ -26,7 +26,7 @@ export interface Row {
 }
 
 /** Which part of the room a commit may use. */
-export type Room = "common" | "reserve";
+export type Room = "common" | "urgent" | "reserve";
 
 /** Rows from `from` (included) to `to` (excluded), in key order; downwards when `reverse`. */
 export interface RangeOptions {
@@ -65,7 +65,8 @@ export interface Disk extends AsyncDisposable {
   range(table: string, options?: RangeOptions): Iterable<Row>;
   /**
    * All of `writes` or none of them; resolves after the flush to the device. The last of the room
-   * is a reserve for writes that say so: those without which no room can be made.
+   * is a reserve: `urgent` writes may use one half of it, and all of it is for those without which
+   * no room can be made.
    * @throws PlantError STORE_FULL when the room or the medium is used up; LIMIT_REACHED above
    * `writesMax` writes; STORE_CLOSED after disposal.
    */
@@ -89,6 +90,8 @@ export const writesMax = 1000;
 export const dataFile = "data.mdb";
 
 const tablesMax = 32;
+/** How much of the reserve writes leave free. */
+const reserveShare: Readonly<Record<Room, number>> = { common: 1, urgent: 0.5, reserve: 0 };
 /** Pages that LMDB touches beside those of the data: branches, free list, named tables. */
 const spareBytes = 64 * 1024;
 /** Commits between two measures of the room in use. */
@@ -293,7 +296,7 @@ class LmdbDisk implements Disk {
     const { bytes, cost } = costOf(writes, this.#pageBytes);
     this.#sinceMeasure += 1;
     const need = cost + spareBytes;
-    const most = room === "reserve" ? this.#room : this.#room - reserveOf(this.#room);
+    const most = this.#room - reserveOf(this.#room) * reserveShare[room];
     if (this.#sinceMeasure >= measureEvery || this.#liveBytes + need > most) this.#measure();
     if (cost > 0 && this.#liveBytes + need > most) {
       throw new PlantError("STORE_FULL", { folder: this.#folder, roomBytes: this.#room });

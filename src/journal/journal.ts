@@ -11,20 +11,22 @@ import { type Opened, openEpoch } from "./opening.ts";
 import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
 import { type Block, type Changes, type ChangesQuery, LogReader } from "./reader.ts";
 import { stageDatabase } from "./replacement.ts";
-import { Retention } from "./retention.ts";
+import { type Replacement, Retention, type StreamUse } from "./retention.ts";
 import { SealedDisk } from "./sealed-disk.ts";
 import { type SideTable, sideTable } from "./side-table.ts";
 import type { SourceState } from "./source.ts";
 import * as tables from "./tables.ts";
-import { Watermarks } from "./watermarks.ts";
+import { type ConsumerMarks, Watermarks } from "./watermarks.ts";
 
 export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
 export { type BlockHead, type Format, type JournalRecord, type Stream, streams } from "./head.ts";
 export type { Appended, AppendRequest } from "./queue.ts";
 export type { Block, Changes, ChangesQuery } from "./reader.ts";
+export { type Replacement, replacedBlocksMax, type StreamUse } from "./retention.ts";
 export type { SideRow, SideTable } from "./side-table.ts";
 export type { SourceNumber } from "./source.ts";
 export type { EpochEntry, SideName } from "./tables.ts";
+export type { ConsumerMarks } from "./watermarks.ts";
 
 export interface JournalDeps {
   readonly clock: Clock;
@@ -37,11 +39,14 @@ export interface JournalOptions {
   readonly roomBytes: number;
   readonly flushMaxMs: number;
   readonly recordsPerCommitMax: number;
+  /** How long acknowledged records stay, in running time from the acknowledgement. */
   readonly keepMs: number;
   /** Flushes in an hour above which groups wait longer; 0, or absent, for any number. */
   readonly flushesPerHourMax?: number;
   /** How far the file is written with zeros ahead of use; 0 when absent. */
   readonly aheadBytes?: number;
+  /** Shares of the room that streams may fill before they make room, in percent. */
+  readonly quota?: Readonly<Record<Stream, number>>;
   /**
    * An existing database stays in the format it has: that of the release before, until an update
    * is confirmed.
@@ -97,6 +102,28 @@ export interface Journal extends Running {
   welcome(consumer: string, stream: Stream, sequence: number): Promise<number>;
   /** Where a consumer stands; one not seen before is registered, durably, and holds records. */
   position(consumer: string): Promise<Record<Stream, StreamPosition>>;
+  /**
+   * From now on a consumer holds records of some streams, and of no others.
+   * @throws PlantError LIMIT_REACHED.
+   */
+  addConsumer(consumer: string, held: readonly Stream[]): Promise<void>;
+  /** Forgets a consumer; whether there was one. */
+  removeConsumer(consumer: string): Promise<boolean>;
+  consumers(): readonly ConsumerMarks[];
+  /** What a stream takes of the room, and what of it may change. */
+  use(stream: Stream): StreamUse;
+  /**
+   * Removes acknowledged blocks of any age, the oldest first, until they come to `bytes`.
+   * @returns the bytes it freed.
+   */
+  release(stream: Stream, bytes: number): Promise<number>;
+  /**
+   * Puts records in the place of whole blocks of one epoch, in one commit; nothing above the limit
+   * of `use`, nothing in format 1.
+   * @returns the bytes it freed; 0 when these were fewer than wanted and nothing was done.
+   * @throws PlantError STORE_FULL, STORE_FAILED, with everything as it was.
+   */
+  replace(replacement: Replacement): Promise<number>;
   /** Rows of the last checkpoint. */
   checkpointRows(): Iterable<{ readonly index: number; readonly text: string }>;
   /** What the last checkpoint covers: the sequence of `state`, and a note of the owner's. */
@@ -107,8 +134,8 @@ export interface Journal extends Running {
     mark: tables.CheckpointMark,
   ): Promise<void>;
   /**
-   * Removes blocks that every consumer acknowledged, older than `keepMs`, or of any age when room
-   * runs short; returns how many.
+   * Removes blocks that every consumer acknowledged `keepMs` of running time ago, or at any time
+   * where their stream is above its quota or room runs short; returns how many.
    */
   trim(): Promise<number>;
   backup(path: string): Promise<number>;
@@ -209,19 +236,22 @@ class DiskJournal implements Journal {
 
   #makeRetention(): Retention {
     const deps = {
-      clock: this.#deps.clock,
       disk: this.#disk,
+      format: this.format,
       reader: this.#reader,
       marks: this.#marks,
       lineage: this.#opened.lineage,
       head: (stream: Stream) => this.head(stream),
       checkpoint: () => this.#checkpoint,
+      runMs: () => this.runMs(),
     };
     return new Retention(deps, this.#options);
   }
 
   #flushed(flushed: Flushed): void {
     for (const stream of flushed.streams) {
+      const bytes = flushed.bytes[stream];
+      if (bytes !== undefined) this.#retention.flushed(stream, bytes);
       const waiting = this.#waiting.get(stream);
       this.#waiting.delete(stream);
       for (const wake of waiting ?? []) wake();
@@ -294,7 +324,33 @@ class DiskJournal implements Journal {
   async ack(consumer: string, stream: Stream, sequence: number): Promise<number> {
     const head = this.head(stream);
     if (sequence > head) throw new PlantError("SEQUENCE_AHEAD", { stream, sequence, head });
-    return await this.#marks.move(consumer, stream, sequence);
+    const watermark = await this.#marks.move(consumer, stream, sequence);
+    this.#retention.note(stream);
+    return watermark;
+  }
+
+  addConsumer(consumer: string, held: readonly Stream[]): Promise<void> {
+    return this.#marks.add(consumer, held);
+  }
+
+  removeConsumer(consumer: string): Promise<boolean> {
+    return this.#marks.remove(consumer);
+  }
+
+  consumers(): readonly ConsumerMarks[] {
+    return this.#marks.list();
+  }
+
+  use(stream: Stream): StreamUse {
+    return this.#retention.use(stream);
+  }
+
+  release(stream: Stream, bytes: number): Promise<number> {
+    return this.#retention.release(stream, bytes);
+  }
+
+  replace(replacement: Replacement): Promise<number> {
+    return this.#retention.replace(replacement);
   }
 
   async welcome(consumer: string, stream: Stream, sequence: number): Promise<number> {
@@ -307,7 +363,8 @@ class DiskJournal implements Journal {
     const marks = await this.#marks.register(consumer);
     return tables.forStreams((stream) => {
       const head = this.head(stream);
-      const watermark = marks[stream];
+      // A stream it does not hold keeps it waiting for nothing.
+      const watermark = Math.min(marks[stream], head);
       const oldestWallMs = this.#reader.wallOf(stream, watermark + 1, head);
       const place = { first: this.#reader.first(stream, head), head, watermark };
       return oldestWallMs === undefined ? place : { ...place, oldestWallMs };
@@ -329,7 +386,8 @@ class DiskJournal implements Journal {
       await this.#disk.commit(writes, "reserve");
       writes = [];
     }
-    await this.#disk.commit([...writes, tables.checkpointWrite(mark)], "reserve");
+    const sizes = this.#retention.sizesWrite();
+    await this.#disk.commit([...writes, tables.checkpointWrite(mark), sizes], "reserve");
     this.#checkpoint = mark;
   }
 
@@ -355,7 +413,7 @@ class DiskJournal implements Journal {
       this.#end(asError(error));
       throw error;
     }
-    this.#flushed({ streams });
+    this.#flushed({ streams, bytes: {} });
     return this.epoch;
   }
 
@@ -378,6 +436,7 @@ class DiskJournal implements Journal {
     return {
       ...this.#disk.stats(),
       ...waiting,
+      ...this.#retention.stats(),
       trimmedBlocks: this.#trimmed,
       damagedReads: this.#damaged,
       consumers: this.#marks.count,
@@ -402,7 +461,7 @@ class DiskJournal implements Journal {
 
   async #close(): Promise<void> {
     await this.#queue.close(new PlantError("STORE_CLOSED"));
-    this.#flushed({ streams });
+    this.#flushed({ streams, bytes: {} });
     await this.#keepRunMs();
     await this.#disk[Symbol.asyncDispose]();
     this.#end(undefined);

@@ -1,11 +1,12 @@
 // The one queue of commits: requests wait for companions, are built in order, flushed together and
 // answered after the flush. It must not know what the records mean.
-import { type Disk, type Write, writesMax } from "../disk/disk.ts";
+import { type Disk, type Room, type Write, writesMax } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
-import { PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import { encodeBlocks } from "./block.ts";
 import { FlushBudget } from "./flush-budget.ts";
 import { type Format, type JournalRecord, lastOfRecord, type Stream } from "./head.ts";
+import { roomOf } from "./sizes.ts";
 import { recall, remember, type Sequences, type SourceNumber, type SourceState } from "./source.ts";
 import { blockKey, logTable, sourceWrite } from "./tables.ts";
 
@@ -16,10 +17,13 @@ export interface AppendRequest {
   readonly source?: SourceNumber;
   /** `now` commits at once; `group` waits at most `flushMaxMs`. */
   readonly flush: "now" | "group";
+  /** `urgent` for what finds room where other records do not. */
+  readonly room?: "urgent";
   /** The most records `build` returns. */
   readonly recordsMax: number;
   /**
-   * Called once, in the order of requests, when the commit is put together.
+   * Called in the order of requests when the commit is put together: once, and again after
+   * `settle(false)` where it is tried anew without companions that found no room.
    * @param first sequence the first record gets.
    * @returns the records, at least one. What it throws refuses this request alone.
    */
@@ -41,6 +45,8 @@ export interface Appended extends Sequences {
 /** Streams that grew. */
 export interface Flushed {
   readonly streams: readonly Stream[];
+  /** What their blocks take of the room. */
+  readonly bytes: Readonly<Partial<Record<Stream, number>>>;
 }
 
 interface QueueDeps {
@@ -76,6 +82,7 @@ interface Batch {
   readonly records: Map<Stream, JournalRecord[]>;
   readonly sources: Map<string, SourceState>;
   readonly built: { readonly waiting: Waiting; readonly appended: Appended }[];
+  readonly bytes: Partial<Record<Stream, number>>;
 }
 
 /** Work in one turn of the loop, so that others have theirs. */
@@ -95,6 +102,8 @@ export class CommitQueue {
   #records = 0;
   #urgent = false;
   #isTimed = false;
+  /** Whether the last commit found no room. */
+  #isFull = false;
   #running: Promise<void> | undefined;
   #refusal: PlantError | undefined;
   readonly #flushMs: number[] = [];
@@ -190,6 +199,8 @@ export class CommitQueue {
     for (const { request } of this.#waiting) {
       const isFull = records + request.recordsMax > this.#options.recordsPerCommitMax;
       if (isFull || count >= requestsPerCommit) break;
+      // While room is short, what may use more goes without what may not.
+      if (this.#isFull && request.room !== this.#waiting[0]?.request.room) break;
       records += request.recordsMax;
       count += 1;
     }
@@ -204,22 +215,21 @@ export class CommitQueue {
       records: new Map(),
       sources: new Map(),
       built: [],
+      bytes: {},
     };
     for (const waiting of taken) this.#build(batch, waiting);
     const from = clock.monotonicMs();
     this.#budget.spend(from);
     try {
       const { writes, forgotten } = await this.#writesOf(batch);
-      await disk.commit(writes);
+      await disk.commit(writes, roomFor(taken));
       for (const source of forgotten) sources.delete(source);
     } catch (error) {
       this.#failed += 1;
-      for (const { waiting, appended } of batch.built) {
-        if (!appended.repeated) waiting.request.settle?.(false);
-      }
-      for (const { waiting } of batch.built) waiting.reject(error);
+      this.#giveUp(batch, error);
       return;
     }
+    this.#isFull = false;
     this.#measure(clock.monotonicMs() - from);
     for (const records of batch.records.values()) this.#appended += records.length;
     Object.assign(heads, batch.heads);
@@ -231,7 +241,26 @@ export class CommitQueue {
       if (!appended.repeated) waiting.request.settle?.(true);
     }
     for (const { waiting, appended } of batch.built) waiting.resolve(appended);
-    flushed({ streams: [...batch.records.keys()] });
+    flushed({ streams: [...batch.records.keys()], bytes: batch.bytes });
+  }
+
+  /** Where the common part of the room is full, what may use more is tried again without the rest. */
+  #giveUp(batch: Batch, error: unknown): void {
+    for (const { waiting, appended } of batch.built) {
+      if (!appended.repeated) waiting.request.settle?.(false);
+    }
+    const isFull = hasCode(error, "STORE_FULL");
+    const urgent = batch.built.filter(({ waiting }) => waiting.request.room === "urgent");
+    const isMixed = urgent.length > 0 && urgent.length < batch.built.length;
+    for (const { waiting } of batch.built) {
+      const isAgain = isFull && isMixed && waiting.request.room === "urgent";
+      if (!isAgain) waiting.reject(error);
+    }
+    this.#isFull = isFull;
+    if (!isFull || !isMixed) return;
+    for (const { waiting } of urgent) this.#records += waiting.request.recordsMax;
+    this.#waiting.unshift(...urgent.map(({ waiting }) => waiting));
+    this.#urgent = true;
   }
 
   #build(batch: Batch, waiting: Waiting): void {
@@ -292,6 +321,7 @@ export class CommitQueue {
       for (const { first, bytes } of encodeBlocks(head, records, format)) {
         writes.push({ table: logTable, key: blockKey(stream, first), value: bytes });
         this.#written[stream] += bytes.length;
+        batch.bytes[stream] = (batch.bytes[stream] ?? 0) + roomOf(bytes);
         if (clock.monotonicMs() - since < turnMs) continue;
         await new Promise<void>((resolve) => setImmediate(resolve));
         since = clock.monotonicMs();
@@ -343,4 +373,9 @@ export class CommitQueue {
       sources: this.#deps.sources.size,
     };
   }
+}
+
+/** What all of them may use. */
+function roomFor(taken: readonly Waiting[]): Room {
+  return taken.every(({ request }) => request.room === "urgent") ? "urgent" : "common";
 }

@@ -112,20 +112,6 @@ export class LogReader {
     for (const row of this.#disk.range(logTable, below)) from = row.key;
     yield* this.#disk.range(logTable, { from, to: high });
   }
-
-  /** Keys of blocks wholly at or below `limit` and older than `beforeWallMs`, oldest first. */
-  oldBlocks(
-    stream: Stream,
-    { limit, beforeWallMs, max }: { limit: number; beforeWallMs: number; max: number },
-  ): Uint8Array[] {
-    const keys: Uint8Array[] = [];
-    for (const { key, value } of this.#disk.range(logTable, blockBounds(stream))) {
-      const { last, wallMs } = decodeHead(value);
-      if (last > limit || wallMs > beforeWallMs || keys.length >= max) break;
-      keys.push(key);
-    }
-    return keys;
-  }
 }
 
 /** About the bytes of a record as JSON. */

@@ -134,6 +134,44 @@ export function marksWrite(consumer: string, marks: Record<Stream, number>): Wri
   return metaWrite(markPrefix + consumer, marks);
 }
 
+export function markRemoval(consumer: string): Write[] {
+  return [markPrefix, farPrefix].map((prefix) => ({
+    table: metaTable,
+    key: textKey(prefix + consumer),
+  }));
+}
+
+/** What a stream takes: the blocks from `first` to the one that ends at `upTo`. */
+export interface SizeRow {
+  readonly first: number;
+  readonly upTo: number;
+  readonly bytes: number;
+  readonly coverBytes: number;
+}
+
+export function readSizes(disk: Disk): Record<Stream, SizeRow> | undefined {
+  return readJson(disk, "sizes") as Record<Stream, SizeRow> | undefined;
+}
+
+export function sizesWrite(rows: Record<Stream, SizeRow>): Write {
+  return metaWrite("sizes", rows);
+}
+
+/** At this running time everything up to `sequence` was acknowledged. */
+export interface AgeSample {
+  readonly runMs: number;
+  readonly sequence: number;
+}
+export type AgeSamples = Readonly<Record<Stream, readonly AgeSample[]>>;
+
+export function readAges(disk: Disk): AgeSamples | undefined {
+  return readJson(disk, "ages") as AgeSamples | undefined;
+}
+
+export function agesWrite(samples: AgeSamples): Write {
+  return metaWrite("ages", samples);
+}
+
 const farPrefix = "far/";
 
 /** Consumers that have answered with a welcome. */

@@ -3,11 +3,22 @@
 import type { Disk } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
-import type { Stream } from "./head.ts";
+import { type Stream, streams } from "./head.ts";
 import * as tables from "./tables.ts";
 
-/** Last acknowledged sequence per stream. */
+/** Last acknowledged sequence per stream; `unheld` where the consumer does not ask for it. */
 export type Marks = Readonly<Record<Stream, number>>;
+
+/** A mark that lets everything go; a release that knows no such marks reads it so, too. */
+const unheld = Number.MAX_SAFE_INTEGER;
+
+/** A consumer as it is told. */
+export interface ConsumerMarks {
+  readonly consumer: string;
+  /** Whether what it holds goes only by a young word of its own (rule 6 of the protocol). */
+  readonly isFar: boolean;
+  readonly streams: Readonly<Partial<Record<Stream, number>>>;
+}
 
 /** The most consumers that hold records. */
 const consumersMax = 64;
@@ -50,6 +61,40 @@ export class Watermarks {
     return tables.forStreams((stream) => this.#deps.floor(stream));
   }
 
+  /**
+   * From now on a consumer holds records of some streams, from the first one kept, or from where it
+   * stands in those it held before; others it holds no longer.
+   * @throws PlantError LIMIT_REACHED.
+   */
+  async add(consumer: string, held: readonly Stream[]): Promise<void> {
+    const marks = this.#of(consumer);
+    const next = tables.forStreams((stream) => {
+      if (!held.includes(stream)) return unheld;
+      return marks[stream] === unheld ? this.#deps.floor(stream) : marks[stream];
+    });
+    await this.#save(consumer, next);
+  }
+
+  /** Forgets a consumer: it holds nothing. @returns whether there was one. */
+  async remove(consumer: string): Promise<boolean> {
+    if (!this.#marks.has(consumer)) return false;
+    await this.#deps.disk.commit(tables.markRemoval(consumer), "reserve");
+    this.#marks.delete(consumer);
+    this.#far.delete(consumer);
+    for (const stream of streams) this.#welcomes.delete(`${consumer} ${stream}`);
+    return true;
+  }
+
+  list(): ConsumerMarks[] {
+    return [...this.#marks].map(([consumer, marks]) => ({
+      consumer,
+      isFar: this.#far.has(consumer),
+      streams: Object.fromEntries(
+        streams.filter((stream) => marks[stream] < unheld).map((name) => [name, marks[name]]),
+      ),
+    }));
+  }
+
   /** Where a consumer stands; from now on it holds records. @throws PlantError LIMIT_REACHED. */
   register(consumer: string): Promise<Marks> {
     return this.#inTurn(async () => {
@@ -85,6 +130,13 @@ export class Watermarks {
     }
     const atMs = this.#deps.clock.monotonicMs();
     this.#welcomes.set(`${consumer} ${stream}`, { sequence, atMs });
+  }
+
+  /** Up to where every consumer acknowledged, whatever became of it; Infinity without any. */
+  acknowledged(stream: Stream): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const marks of this.#marks.values()) lowest = Math.min(lowest, marks[stream]);
+    return lowest;
   }
 
   /** What every consumer holds; Infinity without any. @param isShort room is short. */

@@ -14,8 +14,8 @@ export async function startStorePart(context: PartContext): Promise<Part> {
     import("../logger/logger.ts"),
   ]);
   const { clock, random, log, paths, config } = context;
-  const { mapMiB, aheadMiB, flushMaxMs, flushesPerHourMax, recordsPerCommitMax, keepMs } =
-    config.store;
+  const { mapMiB, aheadMiB, flushMaxMs, flushesPerHourMax, recordsPerCommitMax } = config.store;
+  const { keepMs, quota } = config.store;
   const sizes = { roomBytes: mapMiB * 2 ** 20, aheadBytes: aheadMiB * 2 ** 20 };
   await using opened = new AsyncDisposableStack();
   const journal = opened.use(
@@ -28,6 +28,7 @@ export async function startStorePart(context: PartContext): Promise<Part> {
         flushesPerHourMax,
         recordsPerCommitMax,
         keepMs,
+        quota,
       },
     ),
   );

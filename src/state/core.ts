@@ -7,6 +7,7 @@ import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { type BackupPlace, openBackup } from "./backup.ts";
+import { Keeper } from "./keeping.ts";
 import { type Place, type PointChange, PointTable } from "./points.ts";
 import { Watchers } from "./watch.ts";
 import { WearLedger } from "./wear.ts";
@@ -38,6 +39,7 @@ export class StateCore {
   waiting = 0;
   points: PointTable;
   readonly wear: WearLedger;
+  #keeper: Keeper;
   #isRestoring = false;
   /** Whether a backup is being tried: one at a time. */
   #isTrying = false;
@@ -57,6 +59,7 @@ export class StateCore {
         return deviceBytes === undefined ? counted : { ...counted, deviceBytes };
       },
     });
+    this.#keeper = this.#makeKeeper();
   }
 
   /** Rebuilds current values. @throws PlantError STORE_DAMAGED. */
@@ -74,6 +77,25 @@ export class StateCore {
       after = last;
     }
     this.points = points;
+    this.#keeper = this.#makeKeeper();
+  }
+
+  #makeKeeper(): Keeper {
+    const { clock, journal, log } = this.deps;
+    return new Keeper(
+      {
+        clock,
+        journal,
+        log,
+        revisionAt: (index) => this.points.revisionAt(index),
+        revisionOf: (scope, key) => this.points.get(scope, key)?.revision,
+        tell: async (event) => {
+          const record = { kind: "event", event, time: this.now(), source: "store" };
+          await this.append("event", [record], { flush: "now" });
+        },
+      },
+      this.config,
+    );
   }
 
   now(): Stamp {
@@ -98,6 +120,7 @@ export class StateCore {
         await journal.saveCheckpoint(rows, { sequence, nextIndex: points.nextIndex });
       }
       await journal.trim();
+      await this.#keeper.keep();
     } catch (error) {
       if (!(error instanceof PlantError)) throw error;
       points.returnDirty(rows.keys());
@@ -176,6 +199,7 @@ export class StateCore {
       flush,
       recordsMax: records.length,
       build: () => records,
+      ...(stream === "event" ? { room: "urgent" } : {}),
       ...(source === undefined ? {} : { source }),
     });
   }

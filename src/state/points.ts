@@ -240,6 +240,11 @@ export class PointTable {
     return this.#scopes.get(scope)?.get(key)?.point;
   }
 
+  /** Sequence of the current value of an index; undefined when nothing has it. */
+  revisionAt(index: number): number | undefined {
+    return this.#slots.get(index)?.point?.revision;
+  }
+
   hasScope(scope: string): boolean {
     return this.#scopes.has(scope);
   }

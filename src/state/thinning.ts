@@ -24,7 +24,7 @@ export interface ThinningOptions {
 }
 
 /** Larger bodies would not fit a batch. */
-const coverBytesMax = 131_072;
+export const coverBytesMax = 131_072;
 /** About the bytes of an entry of a cover as JSON, without its texts. */
 const weights = { definition: 60, last: 32, row: 62, correction: 40 } as const;
 
@@ -42,7 +42,7 @@ export function coversOf(
 }
 
 /** Takes records in order, as many as there are, and ends in covers. */
-class Thinner {
+export class Thinner {
   readonly #options: ThinningOptions;
   readonly #done: CoverRecord[] = [];
   #draft: Draft | undefined;
@@ -90,6 +90,8 @@ class Draft {
   readonly #definitions = new Map<number, SurvivingDefinition>();
   readonly #last = new Map<number, LastRecord>();
   readonly #spans = new Map<number, Spans>();
+  /** Of what it stands for, covered before for another reason: counts by reason. */
+  readonly #among = new Map<string, number>();
   readonly #corrections: { readonly sequence: number; readonly body: unknown }[] = [];
   #to: number;
   /** About the bytes of its body as JSON. */
@@ -167,10 +169,15 @@ class Draft {
   }
 
   #takeIn({ body }: CoverRecord): void {
-    const { definitions, last, aggregates, corrections = [] } = readCover(body);
+    const { reason, count, definitions, last, aggregates, corrections, among } = readCover(body);
+    const others = Object.entries(among ?? {});
+    if (reason !== "thinned" && reason !== "quota") others.push([reason, count]);
+    for (const [other, part] of others) {
+      this.#among.set(other, (this.#among.get(other) ?? 0) + part);
+    }
     for (const definition of definitions) this.#define(definition);
     for (const record of last) this.#keepLast(record);
-    for (const correction of corrections) this.#correct(correction);
+    for (const correction of corrections ?? []) this.#correct(correction);
     const { spanMs } = this.#options;
     if (spanMs === undefined) return;
     for (const { index, ...part } of aggregates?.rows ?? []) {
@@ -193,6 +200,7 @@ class Draft {
       ...kept,
       ...(aggregates === undefined ? {} : { aggregates }),
       ...(corrections.length === 0 ? {} : { corrections }),
+      ...(this.#among.size === 0 ? {} : { among: Object.fromEntries(this.#among) }),
     });
     return { kind: "cover", sequence: this.#from, to: this.#to, body };
   }

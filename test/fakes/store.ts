@@ -36,6 +36,8 @@ export const storeConfig: StateConfig = {
   pointsMax: 10_000,
   recordsPerCommitMax: 20_000,
   keepMs: 60_000,
+  quota: { state: 55, event: 8, log: 8, metric: 4 },
+  thinAfterMs: 21_600_000,
   checkpointMs: 1_000_000_000,
   backups: "",
 };
@@ -74,9 +76,9 @@ export async function openTestStore(
 ): Promise<TestStore> {
   const random = seededRandom(process.hrtime()[1]);
   const config = { ...storeConfig, backups: join(folder, "b"), ...settings };
-  const { flushMaxMs, recordsPerCommitMax, keepMs, mapMiB } = config;
+  const { flushMaxMs, recordsPerCommitMax, keepMs, quota, mapMiB } = config;
   const roomBytes = mapMiB * 1_048_576;
-  const options = { roomBytes, flushMaxMs, recordsPerCommitMax, keepMs };
+  const options = { roomBytes, flushMaxMs, recordsPerCommitMax, keepMs, quota };
   const journal = await openTestJournal(folder, options, { clock, random });
   const deps = { clock, log: silentLog, random, boot: bootId, journal };
   const state = await startState(deps, config);
