@@ -231,6 +231,22 @@ const sections = v.strictObject(
         60_000,
         "time between two checkpoints of current values",
       ),
+      checkMs: whole(
+        "ms",
+        100,
+        60_000,
+        4000,
+        "time for looking at the database before it is opened; it rises when openings fail",
+      ),
+      quarantinesMax: whole("folders", 1, 10, 2, "damaged databases that are kept aside"),
+      snapshotEveryMs: whole(
+        "ms",
+        60_000,
+        604_800_000,
+        86_400_000,
+        "time between two snapshots of the database on the same medium",
+      ),
+      snapshotsMax: whole("files", 0, 20, 2, "snapshots that are kept; 0 makes none"),
     }),
     logger: section({
       ringMax: whole("lines", 10, 1_000_000, 5000, "lines kept in memory for plant log"),

@@ -18,6 +18,7 @@ import { startWear } from "./wear.ts";
 export { syncPath } from "./birth.ts";
 export type { Write } from "./need.ts";
 export { flawOfPages, walkPages } from "./pages.ts";
+export { type FoundRow, openRemains, type Remains } from "./remains.ts";
 
 /** One row of a table. */
 export interface Row {

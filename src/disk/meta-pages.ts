@@ -95,7 +95,8 @@ export function versionOf(handle: number): number | undefined {
   return head.readUInt32LE(0) === magic ? head.readUInt16LE(4) : undefined;
 }
 
-function readMeta(handle: number, at: number, number: number): Meta | string {
+/** One meta page; or what is wrong with it. */
+export function readMeta(handle: number, at: number, number: number): Meta | string {
   const wrong = "its first pages are none of a store";
   const page = Buffer.alloc(metaBytes);
   if (readSync(handle, page, 0, metaBytes, at) < metaBytes) return wrong;

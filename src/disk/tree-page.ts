@@ -10,7 +10,7 @@ export const nodeFlags = { overflow: 1, tree: 2 } as const;
 /** Bytes of a node before its key. */
 export const nodeBytes = 8;
 /** Bytes in a node that point to a value on pages of its own. */
-const overflowBytes = 24;
+export const overflowBytes = 24;
 
 /** A number of 64 bits at an even offset; beyond 2^53 it is about right. */
 export function numberAt({ u16 }: PageView, at: number): number {

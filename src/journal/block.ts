@@ -223,8 +223,12 @@ export function blockPoints(block: Uint8Array): PointColumns | undefined {
   return pointColumns(records as unknown as readonly BatchRecord[], head.first);
 }
 
-/** The head of a block whose checksum fits. */
-function checkedHead(bytes: Buffer): BlockHead {
+/**
+ * The head of a block whose checksum fits; its records are not looked at.
+ * @throws PlantError STORE_DAMAGED, STORE_FORMAT_NEWER.
+ */
+export function checkedHead(block: Uint8Array): BlockHead {
+  const bytes = bufferOf(block);
   if (bytes.length < 4 || crc32(bytes.subarray(4)) !== bytes.readUInt32BE(0)) {
     throw damaged("the checksum of a block does not fit");
   }

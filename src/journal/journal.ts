@@ -12,20 +12,24 @@ import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./
 import { type Block, type Changes, type ChangesQuery, LogReader } from "./reader.ts";
 import { stageDatabase } from "./replacement.ts";
 import { type Replacement, Retention, type StreamUse } from "./retention.ts";
-import { SealedDisk } from "./sealed-disk.ts";
 import { type SideTable, sideTable } from "./side-table.ts";
 import type { SourceState } from "./source.ts";
 import * as tables from "./tables.ts";
 import { type ConsumerMarks, Watermarks } from "./watermarks.ts";
 
 export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
+export type { CheckReport } from "./check.ts";
 export { type BlockHead, type Format, type JournalRecord, type Stream, streams } from "./head.ts";
+export { type Inspected, type Inspection, inspectWhole } from "./inspection.ts";
 export type { Appended, AppendRequest } from "./queue.ts";
 export type { Block, Changes, ChangesQuery } from "./reader.ts";
+export { type Guard, type LastCheck, openGuarded } from "./recovery.ts";
+export { type Heads, type Lost, lossOf, type Recovery } from "./recovery-plan.ts";
 export { type Replacement, replacedBlocksMax, type StreamUse } from "./retention.ts";
 export type { SideRow, SideTable } from "./side-table.ts";
+export { type Skipped, type Snapshot, Snapshots } from "./snapshots.ts";
 export type { SourceNumber } from "./source.ts";
-export type { EpochEntry, SideName } from "./tables.ts";
+export { type EpochEntry, newestFormat, type SideName } from "./tables.ts";
 export type { ConsumerMarks } from "./watermarks.ts";
 
 export interface JournalDeps {
@@ -146,6 +150,11 @@ export interface Journal extends Running {
   restore(file: string): Promise<string>;
   /** Bytes of blocks put since opening, per stream. */
   written(): Readonly<Record<Stream, number>>;
+  /**
+   * Closes the database and opens it again, in the newest format and with a new epoch. Where that
+   * fails, `ended` settles with the error.
+   */
+  upgrade(): Promise<Format>;
   stats(): Readonly<Record<string, number>>;
 }
 
@@ -417,6 +426,20 @@ class DiskJournal implements Journal {
     return this.epoch;
   }
 
+  async upgrade(): Promise<Format> {
+    const newest = { ...this.#options, keepsFormat: false };
+    await this.#queue.close(new PlantError("STORE_BUSY", { max: 0 }));
+    await this.#disk[Symbol.asyncDispose]();
+    try {
+      this.#adopt(await open(this.#deps, newest));
+    } catch (error) {
+      this.#end(asError(error));
+      throw error;
+    }
+    this.#flushed({ streams });
+    return this.format;
+  }
+
   #adopt(opened: Opened): void {
     this.#opened = opened;
     this.#openedAtMs = this.#deps.clock.monotonicMs();
@@ -465,17 +488,5 @@ class DiskJournal implements Journal {
     await this.#keepRunMs();
     await this.#disk[Symbol.asyncDispose]();
     this.#end(undefined);
-  }
-}
-
-/**
- * Whether a file is a database this version reads; nothing in it changes.
- * @throws PlantError STORE_FORMAT_NEWER, STORE_DAMAGED.
- */
-export async function inspectDatabase(folder: string, roomBytes: number): Promise<void> {
-  await using disk = await openDisk({ folder, roomBytes });
-  tables.readFormat(disk);
-  if (tables.readLineage(new SealedDisk(disk, 1)).length === 0) {
-    throw new PlantError("STORE_DAMAGED", { reason: "it has no epoch" });
   }
 }

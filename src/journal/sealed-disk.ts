@@ -72,12 +72,21 @@ export class SealedDisk implements Disk {
   }
 }
 
+/** Whether a row has a seal, as those of format 2 have. */
+export function isSealed(row: Uint8Array): boolean {
+  return row[0] === mark;
+}
+
 /** The row that readers of every format must be able to read. */
 function isFormatRow(table: string, key: Uint8Array): boolean {
   return table === metaTable && Buffer.compare(key, formatKey) === 0;
 }
 
-function openRow({ table, key, value }: Row & { readonly table: string }): Uint8Array {
+/**
+ * The content of a row as it lies in its table.
+ * @throws PlantError STORE_DAMAGED when its seal does not fit.
+ */
+export function openRow({ table, key, value }: Row & { readonly table: string }): Uint8Array {
   if (table === logTable) return value;
   const row = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   if (row[0] !== mark && oldTables.includes(table)) return value;

@@ -7,7 +7,7 @@ import { type Format, type Stream, streams } from "./head.ts";
 import { decodeSource, encodeSource, type SourceState } from "./source.ts";
 
 /** The newest layout of the tables. */
-const newest: Format = 2;
+export const newestFormat: Format = 2;
 export const metaTable = "meta";
 export const logTable = "log";
 export const sourceTable = "source";
@@ -15,7 +15,7 @@ export const pointTable = "point";
 /** Tables whose rows another format has otherwise, and that nobody else rewrites. */
 export const rewrittenTables: readonly string[] = [metaTable, sourceTable];
 /** Tables of derived rows, by the names their owners know. */
-const sideTables = ["rollup", "boot", "wear"] as const;
+export const sideTables = ["rollup", "boot", "wear"] as const;
 export type SideName = (typeof sideTables)[number];
 const sequenceMax = 2 ** 53;
 
@@ -74,8 +74,8 @@ export function readFormat(disk: Disk): Format | undefined {
   if (bytes === undefined) return undefined;
   const { version } = Object(parseJson(bytes)) as { version?: unknown };
   if (version === 1 || version === 2) return version;
-  if (typeof version === "number" && version > newest) {
-    throw new PlantError("STORE_FORMAT_NEWER", { found: version, known: newest });
+  if (typeof version === "number" && version > newestFormat) {
+    throw new PlantError("STORE_FORMAT_NEWER", { found: version, known: newestFormat });
   }
   throw new PlantError("STORE_DAMAGED", { reason: "the format of the database is none" });
 }

@@ -713,6 +713,24 @@ export const catalogue = {
     ],
     "plant backup list",
   ),
+  STORE_REPLACED: entry(
+    1,
+    "The database was damaged and was replaced: {reason}",
+    ["the medium lost or changed what was written", "the medium is failing"],
+    "plant backup losses",
+  ),
+  IMPORT_REFUSED: entry(
+    usage,
+    "Line {line} cannot be imported: {reason}",
+    ["the file was not made by plant state export", "it was changed by hand"],
+    "plant state import FILE --dry-run",
+  ),
+  UPDATE_PENDING: entry(
+    1,
+    "The store keeps its format {format} until the update is confirmed",
+    ["an update was installed and not confirmed yet"],
+    "plant status",
+  ),
   PASSPHRASE_WRONG: entry(
     notAllowed,
     "The passphrase does not open {path}",

@@ -20,6 +20,8 @@ export interface Paths {
   readonly store: string;
   readonly identity: string;
   readonly backups: string;
+  /** Made by an updater, removed when the update is confirmed: formats are kept until then. */
+  readonly updatePending: string;
   readonly central: string;
   /** The broker's own keys. */
   readonly brokerKey: string;
@@ -44,6 +46,7 @@ export function findPaths(env: Environment): Paths {
     store: join(data, "store"),
     identity: join(data, "identity"),
     backups: join(data, "backups"),
+    updatePending: join(data, "update-pending"),
     central: join(data, "central"),
     brokerKey: join(data, "broker", "broker.key"),
     run,
