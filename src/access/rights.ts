@@ -40,7 +40,10 @@ const status = "org.plantd.Sync.status";
 const read = ["get", "get-many", "list", "history", "watch", "stats", "position", "health"];
 const plantdWords = ["state-get", "state-set", "set", "list-keys"];
 const change = ["set-many", "delete", "create-scope", "delete-scope", "list-scopes"];
-const backups = ["backup-create", "backup-list", "backup-restore"];
+const backups = [
+  ...["create", "list", "verify", "restore", "read", "put"].map((name) => `backup-${name}`),
+  ...["snapshot-list", "snapshot-create", "losses", "export", "import"],
+];
 
 /** What the principals of a gateway may, where the configuration says nothing else. */
 export const builtInRights: Readonly<Record<Principal, Rights>> = {
@@ -75,7 +78,7 @@ export const builtInRights: Readonly<Record<Principal, Rights>> = {
   admin: { serve: [], call: ["*"] },
   appliance: {
     serve: ["org.plantd.Appliance"],
-    call: [append, `${state}.append-event`, status],
+    call: [append, `${state}.append-event`, `${state}.upgrade`, status],
   },
 };
 

@@ -1,10 +1,12 @@
 // `plant backup …`: sealed backups of the store. The passphrase comes from a terminal without echo
 // or from a file, never from the command line. It must not know how a backup is sealed.
-import { resolve } from "node:path";
+import { createHash } from "node:crypto";
+import { basename, resolve } from "node:path";
 import { describeBytes, services } from "../status/status.ts";
-import { PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
+import { asFileError } from "./export-command.ts";
 import { columns } from "./output.ts";
 import { needConsent } from "./state-command.ts";
 
@@ -16,6 +18,18 @@ const progressShape = v.looseObject({
   done: v.optional(v.number()),
   total: v.optional(v.number()),
 });
+const partShape = v.looseObject({ bytes: v.string() });
+const readShape = v.looseObject({ bytes: v.number(), sha256: v.string() });
+const heads = v.record(v.string(), v.number());
+const verifiedShape = v.looseObject({
+  format: v.number(),
+  epoch: v.string(),
+  heads,
+  points: v.number(),
+  blocks: v.number(),
+  time: v.number(),
+  bytes: v.number(),
+});
 const listShape = v.looseObject({
   backups: v.array(
     v.looseObject({
@@ -25,33 +39,205 @@ const listShape = v.looseObject({
     }),
   ),
 });
+const snapshotsShape = v.looseObject({
+  snapshots: v.array(
+    v.looseObject({
+      name: v.string(),
+      bytes: v.number(),
+      time: v.number(),
+      heads: v.nullable(heads),
+    }),
+  ),
+});
+const lossesShape = v.looseObject({
+  losses: v.array(
+    v.looseObject({
+      quarantine: v.string(),
+      atMs: v.number(),
+      reason: v.string(),
+      restored: v.string(),
+      lost: v.array(
+        v.looseObject({ stream: v.string(), from: v.number(), to: v.nullable(v.number()) }),
+      ),
+      seen: v.boolean(),
+    }),
+  ),
+});
+
+/** Bytes of a file that go to the store in one request. */
+const partBytes = 524_288;
 
 /** Shortest passphrase the store seals with. */
 const passphraseMin = 8;
 
-/** Makes a backup and tells its path. */
+/** Makes a backup and tells its path; with a file named, brings it there, too. */
 export async function runCreate(invocation: Invocation): Promise<number> {
-  const { out } = invocation;
+  const { out, args } = invocation;
+  const [file] = args;
   const passphrase = await passphraseOf(invocation, true);
-  const data = await streamed(invocation, "backup-create", { passphrase });
+  const asked = { passphrase, ...personOf(invocation) };
+  const data = await streamed(invocation, "backup-create", asked);
   const { path, bytes } = check(createdShape, data, "REMOTE_SHAPE");
   out.talk(`${describeBytes(bytes)} sealed`);
-  out.result({ schema: "plant.backup/1", path, bytes }, () => path);
+  if (file !== undefined) await fetchFile(invocation, basename(path), file);
+  const document = { schema: "plant.backup/1", path, bytes, ...(file && { file }) };
+  out.result(document, () => file ?? path);
+  return 0;
+}
+
+/** Checks a backup whole, without touching the store. */
+export async function runVerify(invocation: Invocation): Promise<number> {
+  const { out } = invocation;
+  const passphrase = await passphraseOf(invocation, false);
+  const { path, data } = await withBackup(invocation, (path) =>
+    streamed(invocation, "backup-verify", { path, passphrase }),
+  );
+  const found = check(verifiedShape, data, "REMOTE_SHAPE");
+  out.result({ schema: "plant.verified/1", path, ...found }, () => {
+    const records = Object.entries(found.heads).map(([stream, head]) => `${stream} ${head}`);
+    const rows = [
+      ["newest", found.time === 0 ? "–" : out.time(found.time)],
+      ["points", String(found.points)],
+      ["records", records.join(", ")],
+      ["format", String(found.format)],
+      ["epoch", found.epoch],
+      ["size", describeBytes(found.bytes)],
+    ];
+    return columns(["sound", path], rows).join("\n");
+  });
   return 0;
 }
 
 /** Replaces the store by a backup, once confirmed; a new epoch begins. */
 export async function runRestore(invocation: Invocation): Promise<number> {
-  const { io, out, args } = invocation;
-  const [typed = ""] = args;
-  // The store stands in another folder: a file seen from here goes by its whole path.
-  const path = io.exists(typed) ? resolve(typed) : typed;
-  needConsent(invocation, `replacing the store by ${path}`);
+  const { out, args } = invocation;
+  needConsent(invocation, `replacing the store by ${args[0] ?? ""}`);
   const passphrase = await passphraseOf(invocation, false);
-  const data = await streamed(invocation, "backup-restore", { path, passphrase });
+  const { path, data } = await withBackup(invocation, (path) =>
+    streamed(invocation, "backup-restore", { path, passphrase, ...personOf(invocation) }),
+  );
   const { epoch } = check(v.looseObject({ epoch: v.string() }), data, "REMOTE_SHAPE");
   const document = { schema: "plant.restored/1", path, epoch };
   out.result(document, () => `restored from ${path}; epoch ${epoch} has begun`);
+  return 0;
+}
+
+/** Who asks, as far as the shell knows: for the records of the store. */
+function personOf({ io }: Invocation): { by?: string } {
+  const by = io.env.SUDO_USER ?? io.env.USER;
+  return by === undefined || by === "" ? {} : { by };
+}
+
+/** Does something with a backup, which is brought to the store where that cannot read it. */
+async function withBackup(
+  invocation: Invocation,
+  work: (path: string) => Promise<unknown>,
+): Promise<{ path: string; data: unknown }> {
+  const { io, out, args } = invocation;
+  const [typed = ""] = args;
+  const isHere = io.exists(typed);
+  // The store stands in another folder: a file seen from here goes by its whole path.
+  const path = isHere ? resolve(typed) : typed;
+  try {
+    return { path, data: await work(path) };
+  } catch (error) {
+    if (!isHere || !hasCode(error, "BACKUP_UNREADABLE") || !isOutOfReach(error)) throw error;
+    out.talk("the store cannot read that folder: the file is sent to it");
+    const sent = await sendFile(invocation, typed);
+    return { path: sent, data: await work(sent) };
+  }
+}
+
+function isOutOfReach({ detail }: PlantError): boolean {
+  return ["ENOENT", "EACCES", "EPERM", "ENOTDIR"].includes(String(detail.reason));
+}
+
+/** Writes a backup of the store's folder into a file seen from here. */
+async function fetchFile(invocation: Invocation, name: string, path: string): Promise<void> {
+  const { io, signal } = invocation;
+  const client = await invocation.client();
+  const call = { deadlineMs: backupMs, signal };
+  const parts = client.stream(services.state, "backup-read", { name }, call);
+  const file = asFileError(path, () => io.createFile(path));
+  const hash = createHash("sha256");
+  try {
+    for (;;) {
+      const part = await parts.next();
+      if (part.done === true) {
+        const { sha256 } = check(readShape, part.value, "REMOTE_SHAPE");
+        if (hash.digest("hex") !== sha256) {
+          throw new PlantError("BACKUP_UNREADABLE", { path, reason: "it changed on its way" });
+        }
+        asFileError(path, () => file.finish());
+        return;
+      }
+      const bytes = Buffer.from(check(partShape, part.value, "REMOTE_SHAPE").bytes, "base64");
+      hash.update(bytes);
+      asFileError(path, () => file.write(bytes));
+    }
+  } finally {
+    file.drop();
+  }
+}
+
+/** Brings a file to the store. @returns where it is there. */
+async function sendFile(invocation: Invocation, path: string): Promise<string> {
+  const { io, flags, signal } = invocation;
+  const client = await invocation.client();
+  const all = asFileError(path, () => Buffer.from(io.readBytes(path)));
+  const name = basename(path).replace(/(\.plantbackup)?$/, ".plantbackup");
+  const sha256 = createHash("sha256").update(all).digest("hex");
+  for (let from = 0; ; ) {
+    const part = all.subarray(from, from + partBytes);
+    const isLast = from + part.length >= all.length;
+    const args = { name, from, bytes: part.toString("base64"), ...(isLast && { sha256 }) };
+    const call = { deadlineMs: flags.timeoutMs, signal };
+    const answer = await client.call(services.state, "backup-put", args, call);
+    if (isLast) return check(createdShape, answer, "REMOTE_SHAPE").path;
+    from += part.length;
+  }
+}
+
+/** Snapshots that the store makes by itself, on the same medium. */
+export async function runSnapshots(invocation: Invocation): Promise<number> {
+  const { out, flags, signal, options } = invocation;
+  const client = await invocation.client();
+  const call = { deadlineMs: options.now === true ? backupMs : flags.timeoutMs, signal };
+  if (options.now === true) await client.call(services.state, "snapshot-create", {}, call);
+  const found = await client.call(services.state, "snapshot-list", {}, call);
+  const { snapshots } = check(snapshotsShape, found, "REMOTE_SHAPE");
+  out.result({ schema: "plant.snapshots/1", snapshots }, () => {
+    if (snapshots.length === 0) return "no snapshots yet";
+    const rows = snapshots.map(({ name, bytes, time, heads }) => [
+      out.time(time),
+      describeBytes(bytes),
+      heads === null ? "–" : String(heads.state ?? 0),
+      name,
+    ]);
+    return columns(["TIME", "SIZE>", "STATE>", "NAME"], rows).join("\n");
+  });
+  return 0;
+}
+
+/** Damaged databases that were replaced, and what is gone. */
+export async function runLosses(invocation: Invocation): Promise<number> {
+  const { out, flags, signal, options } = invocation;
+  const client = await invocation.client();
+  const call = { deadlineMs: flags.timeoutMs, signal };
+  const asked = { seen: options.seen === true };
+  const found = await client.call(services.state, "losses", asked, call);
+  const { losses } = check(lossesShape, found, "REMOTE_SHAPE");
+  out.result({ schema: "plant.losses/1", losses }, () => {
+    if (losses.length === 0) return "no database was damaged";
+    return losses
+      .flatMap(({ atMs, reason, restored, lost, quarantine, seen }) => [
+        `${out.time(atMs)}  ${reason}${seen ? "  (seen)" : ""}`,
+        `  in its place  ${restored}`,
+        ...lost.map(({ stream, from, to }) => `  missing       ${stream} ${from}–${to ?? "?"}`),
+        `  set aside     ${quarantine}`,
+      ])
+      .join("\n");
+  });
   return 0;
 }
 

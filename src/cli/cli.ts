@@ -10,7 +10,7 @@ import { createOutput } from "./output.ts";
 import type { CliIo, GlobalFlags } from "./surroundings.ts";
 import { commands, globalOptions } from "./table.ts";
 
-export type { CliIo, TextStream } from "./surroundings.ts";
+export type { CliIo, NewFile, TextStream } from "./surroundings.ts";
 
 /** The broker has this long to answer at all. */
 const brokerMs = 1500;

@@ -11,6 +11,15 @@ export interface TextStream {
   readonly columns: number;
 }
 
+/** A file that is being written beside its name. */
+export interface NewFile {
+  write(bytes: Uint8Array | string): void;
+  /** Flushes it to the medium and gives it its name. */
+  finish(): void;
+  /** Takes away what was written; nothing after `finish`. */
+  drop(): void;
+}
+
 /** Everything `plant` touches of the world, so that tests can hold it in memory. */
 export interface CliIo {
   readonly stdout: TextStream;
@@ -33,6 +42,10 @@ export interface CliIo {
   knock(path: string): Promise<"open" | "refused" | "missing" | "forbidden">;
   /** The whole of a text file. @throws the error of the file system. */
   readFile(path: string): string;
+  /** The bytes of a file. @throws the error of the file system. */
+  readBytes(path: string): Uint8Array;
+  /** A new file, which nobody sees before it is whole. @throws the error of the file system. */
+  createFile(path: string): NewFile;
   /**
    * The public key of the pair a file keeps: made where there is none; or, for a peer of the broker
    * with this key, a new one.

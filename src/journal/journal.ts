@@ -436,7 +436,7 @@ class DiskJournal implements Journal {
       this.#end(asError(error));
       throw error;
     }
-    this.#flushed({ streams });
+    this.#flushed({ streams, bytes: {} });
     return this.format;
   }
 

@@ -1,10 +1,19 @@
 // The command `plant`: joins the command line to this process, its terminal and its broker.
 // It must not know any command.
-import { existsSync, readFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { type CliIo, runCli, type TextStream } from "../cli/cli.ts";
+import { type CliIo, type NewFile, runCli, type TextStream } from "../cli/cli.ts";
 import { systemClock as clock } from "../util/clock.ts";
 import { openLog } from "../util/log.ts";
 import { findPaths } from "../util/paths.ts";
@@ -73,6 +82,33 @@ function knock(path: string): ReturnType<CliIo["knock"]> {
   return promise;
 }
 
+/** Beside its name until it is whole: a stick that is pulled out leaves no half of a file. */
+function createFile(path: string): NewFile {
+  const beside = `${path}.part`;
+  const handle = openSync(beside, "w", 0o600);
+  let isOpen = true;
+  const close = () => {
+    if (isOpen) closeSync(handle);
+    isOpen = false;
+  };
+  return {
+    write(bytes) {
+      const all = Buffer.from(bytes);
+      for (let at = 0; at < all.length; ) at += writeSync(handle, all, at);
+    },
+    finish() {
+      fsyncSync(handle);
+      close();
+      renameSync(beside, path);
+    },
+    drop() {
+      if (!isOpen) return;
+      close();
+      rmSync(beside, { force: true });
+    },
+  };
+}
+
 const io: CliIo = {
   stdout: textStream(process.stdout),
   stderr: textStream(process.stderr),
@@ -83,6 +119,8 @@ const io: CliIo = {
   exists: existsSync,
   knock,
   readFile: (path) => readFileSync(path, "utf8"),
+  readBytes: (path) => readFileSync(path),
+  createFile,
   async publicKey(path, brokerKey) {
     const { ensureKeyPair, writeNewKeyPair } = await import("../wire/wire.ts");
     const isNew = brokerKey !== undefined;

@@ -1,8 +1,8 @@
-// Backups of the store: one sealed file each, made, listed, and put back.
+// Backups of the store: one sealed file each, made, listed, checked and put back.
 // It must not know what the store holds.
 import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { inspectDatabase, type Journal } from "../journal/journal.ts";
+import { type CheckReport, inspectWhole, type Journal } from "../journal/journal.ts";
 import { type Clock, isoTime } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
@@ -26,11 +26,22 @@ export interface BackupFile {
   readonly time: number;
 }
 
+/** A backup that is open beside the store, and was checked whole. */
+export interface OpenedBackup {
+  /** The database file. */
+  readonly file: string;
+  readonly report: CheckReport;
+  /** Bytes of the sealed file. */
+  readonly bytes: number;
+  readonly remove: () => void;
+}
+
 const ending = ".plantbackup";
 /** The operator takes old ones away: they are never deleted here. */
 const backupsMax = 100;
 /** The name that LMDB gives a data file in its folder. */
 const dataName = "data.mdb";
+const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}\.plantbackup$/;
 
 type Progress = (done: number, total: number) => void;
 
@@ -41,9 +52,7 @@ export async function createBackup(
   progress: Progress,
 ): Promise<{ path: string; bytes: number }> {
   const { clock, random, journal, folder } = place;
-  if (listBackups(folder).length >= backupsMax) {
-    throw new PlantError("LIMIT_REACHED", { limit: "backups in the folder", max: backupsMax });
-  }
+  refuseTooMany(folder);
   const suffix = Buffer.from(random.bytes(3)).toString("hex");
   const name = `plantd-${isoTime(clock.wallMs()).replaceAll(/[:.]/g, "")}-${suffix}`;
   const copy = join(folder, `.${name}.mdb`);
@@ -53,12 +62,23 @@ export async function createBackup(
     const bytes = await sealFile({ from: copy, to: path, passphrase, progress }, random);
     return { path, bytes };
   } catch (error) {
-    if (error instanceof PlantError) throw error;
-    const reason = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
+    throw asStoreError(error, folder);
   } finally {
     rmSync(copy, { force: true });
   }
+}
+
+/** @throws PlantError LIMIT_REACHED. */
+export function refuseTooMany(folder: string): void {
+  if (listBackups(folder).length < backupsMax) return;
+  throw new PlantError("LIMIT_REACHED", { limit: "backups in the folder", max: backupsMax });
+}
+
+/** What the medium refuses, with a code. */
+export function asStoreError(error: unknown, folder: string): PlantError {
+  if (error instanceof PlantError) return error;
+  const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+  return new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
 }
 
 /** Backups, newest first. */
@@ -75,16 +95,25 @@ export function listBackups(folder: string): BackupFile[] {
 }
 
 /**
- * Opens a backup beside the store and tries it, without touching the store.
- * @returns the database file, and what removes it.
- * @throws PlantError PASSPHRASE_WRONG, BACKUP_UNREADABLE, STORE_FORMAT_NEWER, STORE_DAMAGED.
+ * The path of a backup of the folder by its name.
+ * @throws PlantError REQUEST_MALFORMED for a name that is none, or leads elsewhere.
+ */
+export function pathOfBackup(folder: string, name: string): string {
+  if (namePattern.test(name)) return join(folder, name);
+  throw new PlantError("REQUEST_MALFORMED", { reason: `name: NAME${ending}, without folders` });
+}
+
+/**
+ * Opens a backup beside the store and checks every page and row of it in a process of its own,
+ * without touching the store.
+ * @throws PlantError PASSPHRASE_WRONG, BACKUP_UNREADABLE, STORE_FORMAT_NEWER, STORE_DAMAGED,
+ * STORE_FAILED.
  */
 export async function openBackup(
   place: BackupPlace,
-  path: string,
-  passphrase: string,
-): Promise<{ file: string; remove: () => void }> {
-  const { folder, roomBytes } = place;
+  { path, passphrase, progress }: { path: string; passphrase: string; progress?: Progress },
+): Promise<OpenedBackup> {
+  const { clock, folder, roomBytes } = place;
   makeFolder(folder, 0o700);
   const trial = join(folder, ".restore");
   const remove = () => rmSync(trial, { recursive: true, force: true });
@@ -92,11 +121,12 @@ export async function openBackup(
   mkdirSync(trial, { mode: 0o700 });
   try {
     const file = join(trial, dataName);
-    await unsealFile({ from: resolve(folder, path), to: file, passphrase });
-    await inspectDatabase(trial, roomBytes);
-    return { file, remove };
+    const from = resolve(folder, path);
+    await unsealFile({ from, to: file, passphrase, ...(progress && { progress }) });
+    const report = await inspectWhole(clock, { folder: trial, roomBytes });
+    return { file, report, bytes: statSync(from).size, remove };
   } catch (error) {
     remove();
-    throw error;
+    throw asStoreError(error, folder);
   }
 }

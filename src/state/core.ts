@@ -1,12 +1,20 @@
 // What the operations of state work on: points over the journal, their checkpoint, their watchers.
 // It must not know what requests look like.
 import type { Config } from "../config/config.ts";
-import type { Journal, JournalRecord, Stream } from "../journal/journal.ts";
+import {
+  type Guard,
+  type Journal,
+  type JournalRecord,
+  newestFormat,
+  Snapshots,
+  type Stream,
+  streams,
+} from "../journal/journal.ts";
 import { type Clock, type ClockSync, type Stamp, stampNow } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
-import { type BackupPlace, openBackup } from "./backup.ts";
+import { type BackupPlace, type OpenedBackup, openBackup } from "./backup.ts";
 import { Keeper } from "./keeping.ts";
 import { type Place, type PointChange, PointTable } from "./points.ts";
 import { Watchers } from "./watch.ts";
@@ -26,9 +34,25 @@ export interface StateDeps {
 export type StateConfig = Config["store"] & {
   /** Folder of the backups. */
   readonly backups: string;
+  /** Folder of the database. */
+  readonly store?: string;
+  /** While this file is there, the format is kept. */
+  readonly updatePending?: string;
 };
 
 type SourceArguments = { readonly source: string; readonly run: string; readonly number: number };
+
+function snapshotsOf({ journal, clock }: StateDeps, config: StateConfig): Snapshots | undefined {
+  const { store: folder, mapMiB, snapshotsMax } = config;
+  if (folder === undefined || snapshotsMax === 0) return undefined;
+  const source = {
+    backup: (path: string) => journal.backup(path),
+    mark: () => streams.map((stream) => journal.head(stream)).join(" "),
+    liveBytes: () => journal.stats().liveBytes ?? 0,
+  };
+  const options = { folder, roomBytes: mapMiB * 1_048_576, snapshotsMax };
+  return new Snapshots({ clock, source }, options);
+}
 
 /** What the operations work on. */
 export class StateCore {
@@ -40,6 +64,10 @@ export class StateCore {
   points: PointTable;
   readonly wear: WearLedger;
   #keeper: Keeper;
+  /** What guards the database; absent where nothing does. */
+  guard: Guard | undefined;
+  /** Snapshots of the database; absent where none are made. */
+  readonly snapshots: Snapshots | undefined;
   #isRestoring = false;
   /** Whether a backup is being tried: one at a time. */
   #isTrying = false;
@@ -60,6 +88,7 @@ export class StateCore {
       },
     });
     this.#keeper = this.#makeKeeper();
+    this.snapshots = snapshotsOf(deps, config);
   }
 
   /** Rebuilds current values. @throws PlantError STORE_DAMAGED. */
@@ -209,6 +238,11 @@ export class StateCore {
     return this.append("log", records, { flush: "group" });
   }
 
+  /** Whether the database has an older format, which it keeps until an update is confirmed. */
+  get isFormatHeld(): boolean {
+    return this.deps.journal.format < newestFormat;
+  }
+
   refuseWhileRestoring(): void {
     if (this.#isRestoring) throw new PlantError("STORE_BUSY", { max: 0 });
   }
@@ -219,26 +253,44 @@ export class StateCore {
     return { clock, random, journal, folder: backups, roomBytes: mapMiB * 1_048_576 };
   }
 
-  /** Verifies a backup, then replaces the store by it. */
-  async restore(path: string, passphrase: string): Promise<string> {
+  /** Does something with a backup; one at a time. @throws PlantError STORE_BUSY. */
+  async trying<T>(work: () => Promise<T>): Promise<T> {
     this.refuseWhileRestoring();
     if (this.#isTrying) throw new PlantError("STORE_BUSY", { max: 0 });
     this.#isTrying = true;
-    let remove = () => {};
     try {
-      const opened = await openBackup(this.backupPlace, path, passphrase);
-      const { file } = opened;
-      remove = opened.remove;
-      this.#isRestoring = true;
+      return await work();
+    } finally {
+      this.#isTrying = false;
+    }
+  }
+
+  /** Does what closes the database meanwhile; everything else is refused with STORE_BUSY. */
+  async apart<T>(work: () => Promise<T>): Promise<T> {
+    this.#isRestoring = true;
+    try {
       await this.#tending;
-      const epoch = await this.deps.journal.restore(file);
+      const result = await work();
       this.wear.forget();
       this.load();
-      return epoch;
+      return result;
     } finally {
       this.#isRestoring = false;
-      this.#isTrying = false;
-      remove();
     }
+  }
+
+  /** Verifies a backup, then replaces the store by it. */
+  restore(
+    asked: Parameters<typeof openBackup>[1],
+  ): Promise<{ epoch: string; report: OpenedBackup["report"] }> {
+    return this.trying(async () => {
+      const { file, report, remove } = await openBackup(this.backupPlace, asked);
+      try {
+        const epoch = await this.apart(() => this.deps.journal.restore(file));
+        return { epoch, report };
+      } finally {
+        remove();
+      }
+    });
   }
 }

@@ -1,12 +1,16 @@
 // The service org.plantd.State: values with quality and time, events and lines, what changed, and
 // who has heard of it. It must not know MQTT or HTTP, or how requests reach it.
-import type { Stream } from "../journal/journal.ts";
+import type { Guard, Stream } from "../journal/journal.ts";
 import { type Running, startLoop } from "../util/running.ts";
 import type { Operation } from "../worker/worker.ts";
 import { backupOperations } from "./backup-operations.ts";
 import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
+import { exportOperations } from "./export-operations.ts";
+import { tellLoss } from "./loss.ts";
 import { plantdOperations } from "./plantd.ts";
 import { pointOperations } from "./point-operations.ts";
+import { startSnapshots } from "./snapshot-schedule.ts";
+import { storeOperations } from "./store-operations.ts";
 import { streamOperations } from "./stream-operations.ts";
 import { wearSaveMs } from "./wear.ts";
 
@@ -24,6 +28,8 @@ export interface State extends Running {
    * @returns the first one's number.
    */
   readonly appendLines: (lines: readonly string[]) => Promise<{ readonly first: number }>;
+  /** From now on this guards the database; what it has to tell is told. */
+  readonly attach: (guard: Guard) => Promise<void>;
 }
 
 /** Starts the state over an open journal: values are the checkpoint and the log after it. */
@@ -44,8 +50,13 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
       if (!signal.aborted) await core.saveWear();
     },
   });
+  const { clock, log } = deps;
+  const { snapshots } = core;
+  const schedule =
+    snapshots && startSnapshots({ clock, log, snapshots }, { everyMs: config.snapshotEveryMs });
   let closing: Promise<void> | undefined;
   const close = async () => {
+    await schedule?.[Symbol.asyncDispose]();
     await Promise.all([loop[Symbol.asyncDispose](), ledger[Symbol.asyncDispose]()]);
     await core.tend();
     await core.saveWear();
@@ -56,6 +67,10 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
     head: (stream) => deps.journal.head(stream),
     appendLines: (lines) => core.appendOwnLines(lines),
     ended: Promise.race([loop.ended, ledger.ended]),
+    async attach(guard) {
+      core.guard = guard;
+      await tellLoss(core, guard);
+    },
     async [Symbol.asyncDispose]() {
       closing ??= close();
       await closing;
@@ -64,10 +79,13 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
 }
 
 function operationsOf(core: StateCore): Record<string, Operation> {
+  const points = pointOperations(core);
   return {
-    ...pointOperations(core),
+    ...points,
     ...streamOperations(core),
+    ...exportOperations(core, points.list),
     ...backupOperations(core),
+    ...storeOperations(core),
     ...plantdOperations(core),
   };
 }

@@ -5,6 +5,7 @@ import { check } from "../util/shape.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
 import { bound, boundChanges, checkJson, limits, shapes } from "./requests.ts";
+import { storeStats } from "./store-operations.ts";
 
 /** Operations on streams and their consumers. */
 export function streamOperations(core: StateCore): Record<string, Operation> {
@@ -107,5 +108,6 @@ function statsOf(core: StateCore): unknown {
     points: core.points.count,
     watchers: core.watchers.count,
     wear: core.wear.report(),
+    ...storeStats(core),
   };
 }

@@ -4,6 +4,7 @@ import type { WireError } from "../util/errors.ts";
 import type { Answer, Answers, DriverAnswer, SyncAnswer } from "./answers.ts";
 import type { QueueReport } from "./broker.ts";
 import type {
+  BoxStatus,
   BrokerStatus,
   BusStatus,
   DeviceStatus,
@@ -33,6 +34,7 @@ export function assemble(answers: Answers, drainMs: number | null = null): Statu
       store: {
         bytes: numberIn(stats, "fileBytes"),
         written: numberIn(stats, "bytesPut"),
+        loss: lossOf(stats),
       },
     },
     broker: brokerOf(answers.queue),
@@ -201,6 +203,26 @@ function partOf(name: string, answer: Answer<unknown>): PartStatus {
   if (answer.ok) return { name, state: "ok", code: null, words: null };
   const { code, message }: WireError = answer.error;
   return { name, state: "down", code, words: message };
+}
+
+const lossWords: Readonly<Record<string, string>> = {
+  whole: "nothing is lost",
+  snapshot: "the newest snapshot took its place",
+  remains: "what could be read of it took its place",
+  nothing: "an empty one took its place",
+};
+
+function lossOf(stats: Readonly<Record<string, unknown>>): BoxStatus["store"]["loss"] {
+  const found = stats.lastLoss as Readonly<Record<string, unknown>> | null | undefined;
+  if (typeof found?.atMs !== "number") return null;
+  const lost = Array.isArray(found.lost) ? (found.lost as Readonly<Record<string, unknown>>[]) : [];
+  const records = lost
+    .slice(0, 4)
+    .map(({ stream, from, to }) => `${String(stream)} ${String(from)}–${to ?? "?"}`)
+    .join(", ");
+  const words = lossWords[String(found.restored)] ?? "it was replaced";
+  const missing = records === "" ? "" : `; missing: ${records}${lost.length > 4 ? ", …" : ""}`;
+  return { time: found.atMs, words: `${words}${missing}` };
 }
 
 function numberIn(stats: Readonly<Record<string, unknown>>, name: string): number | null {

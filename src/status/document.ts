@@ -107,7 +107,12 @@ export interface BoxStatus {
   /** `synced` is null where the machine does not say. */
   readonly clock: { readonly synced: boolean | null };
   /** Bytes of the store on disk, and written since it was opened. */
-  readonly store: { readonly bytes: number | null; readonly written: number | null };
+  readonly store: {
+    readonly bytes: number | null;
+    readonly written: number | null;
+    /** The last replacement of a damaged database that nobody has seen; else null. */
+    readonly loss: { readonly time: number; readonly words: string } | null;
+  };
 }
 
 /** Requests that wait for a service at this moment. */

@@ -35,6 +35,7 @@ const rules: readonly Rule[] = [
   partsDown,
   queuesFull,
   forsaken,
+  storeReplaced,
   diskSpace,
   linesFailed,
   devicesFailing,
@@ -138,6 +139,13 @@ function forsaken({ broker, parts }: Facts): readonly Finding[] {
       const text = `${describeCount(waiting)} ${verb} for ${service}, which nobody serves`;
       return finding("degraded", "NO_SERVICE", text, null, "plant broker queue");
     });
+}
+
+function storeReplaced({ box }: Facts): readonly Finding[] {
+  const { loss } = box.store;
+  if (loss === null) return [];
+  const text = `the database was damaged and replaced: ${loss.words}`;
+  return [finding("degraded", "STORE_REPLACED", text, loss.time, "plant backup losses")];
 }
 
 function diskSpace({ box }: Facts): readonly Finding[] {

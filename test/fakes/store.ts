@@ -39,7 +39,13 @@ export const storeConfig: StateConfig = {
   quota: { state: 55, event: 8, log: 8, metric: 4 },
   thinAfterMs: 21_600_000,
   checkpointMs: 1_000_000_000,
+  checkMs: 4000,
+  quarantinesMax: 2,
+  snapshotEveryMs: 604_800_000,
+  snapshotsMax: 2,
   backups: "",
+  store: "",
+  updatePending: "",
 };
 
 /** What JSON gave: any shape. */
@@ -75,7 +81,12 @@ export async function openTestStore(
   clock: FakeClock = fakeClock(),
 ): Promise<TestStore> {
   const random = seededRandom(process.hrtime()[1]);
-  const config = { ...storeConfig, backups: join(folder, "b"), ...settings };
+  const places = {
+    backups: join(folder, "b"),
+    store: join(folder, "s"),
+    updatePending: join(folder, "update-pending"),
+  };
+  const config = { ...storeConfig, ...places, ...settings };
   const { flushMaxMs, recordsPerCommitMax, keepMs, quota, mapMiB } = config;
   const roomBytes = mapMiB * 1_048_576;
   const options = { roomBytes, flushMaxMs, recordsPerCommitMax, keepMs, quota };

@@ -9,6 +9,8 @@ export interface FakeTerminal {
   readonly io: CliIo;
   /** All of standard output and standard error so far. */
   readonly printed: { out: string; err: string };
+  /** Files that were written whole. */
+  readonly written: Readonly<Record<string, string>>;
   /** Addresses of the broker that were connected to. */
   readonly endpoints: readonly string[];
   /** Interrupts, as Ctrl-C does. */
@@ -35,6 +37,7 @@ export interface TerminalOptions {
 export function fakeTerminal(options: TerminalOptions): FakeTerminal {
   const printed = { out: "", err: "" };
   const endpoints: string[] = [];
+  const written: Record<string, string> = {};
   const stop = new AbortController();
   const { files = {}, isTerminal = false, client } = options;
   const stream = (name: "out" | "err") => ({
@@ -46,6 +49,7 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
   });
   return {
     printed,
+    written,
     endpoints,
     interrupt: () => stop.abort(),
     io: {
@@ -68,6 +72,21 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
         const text = files[path];
         if (text === undefined) throw Object.assign(new Error(path), { code: "ENOENT" });
         return text;
+      },
+      readBytes(path) {
+        return Buffer.from(this.readFile(path));
+      },
+      createFile(path) {
+        let text = "";
+        return {
+          write: (bytes) => {
+            text += Buffer.from(bytes).toString();
+          },
+          finish: () => {
+            written[path] = text;
+          },
+          drop() {},
+        };
       },
       async publicKey(path, brokerKey) {
         if (brokerKey !== undefined && path in files)

@@ -340,6 +340,16 @@ test("little room degrades, next to none is a fault", async () => {
   assert.deepEqual([100, 99, 20, 19].map(at), ["ok", "degraded", "degraded", "fault"]);
 });
 
+test("a damaged database that was replaced shows until somebody has seen it", async () => {
+  const status = await ask(fakeParts());
+  const loss = { time: now, words: "nothing is lost" };
+  const store = { ...status.box.store, loss };
+  const judged = judge({ ...status, box: { ...status.box, store }, local: [] });
+  assert.equal(judged.state, "degraded");
+  assert.equal(judged.why[0]?.code, "STORE_REPLACED");
+  assert.equal(judged.next, "plant backup losses");
+});
+
 test("numbers read as people write them", () => {
   const durations = [0, 8000, 119_000, 720_000, 7_800_000, 36_000_000, 273_600_000, 3.6e9];
   assert.deepEqual(durations.map(describeDuration), [
