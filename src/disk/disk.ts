@@ -62,6 +62,11 @@ export interface DiskStats {
  * not resolved.
  */
 export interface Disk extends AsyncDisposable {
+  /**
+   * Settles when the medium refused a commit for another reason than its room. From then on every
+   * commit fails: the package, and its memory, are not to be trusted, so the process should end.
+   */
+  readonly failed: Promise<PlantError>;
   get(table: string, key: Uint8Array): Uint8Array | undefined;
   range(table: string, options?: RangeOptions): Iterable<Row>;
   /**
@@ -156,6 +161,9 @@ function fileMaxOf(roomBytes: number): number {
 }
 
 class LmdbDisk implements Disk {
+  readonly failed: Promise<PlantError>;
+  readonly #fail: (failure: PlantError) => void;
+  #failure: PlantError | undefined;
   readonly #folder: string;
   readonly #room: number;
   readonly #lock: Server;
@@ -176,6 +184,9 @@ class LmdbDisk implements Disk {
   #closing: Promise<void> | undefined;
 
   constructor({ folder, roomBytes, aheadBytes = 0 }: DiskOptions, lock: Server) {
+    const { promise, resolve } = Promise.withResolvers<PlantError>();
+    this.failed = promise;
+    this.#fail = resolve;
     this.#folder = folder;
     this.#room = roomBytes;
     this.#lock = lock;
@@ -196,8 +207,15 @@ class LmdbDisk implements Disk {
     return pageSize;
   }
 
+  /** Nothing more is written from here on. */
+  #giveUp(failure: PlantError): void {
+    this.#failure ??= failure;
+    this.#fail(failure);
+  }
+
   #table(name: string): Database<Buffer, Uint8Array> {
     if (this.#closing !== undefined) throw new PlantError("STORE_CLOSED");
+    if (this.#failure !== undefined) throw this.#failure;
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
     try {
@@ -205,7 +223,10 @@ class LmdbDisk implements Disk {
       this.#tables.set(name, table);
       return table;
     } catch (error) {
-      throw asOpenError(error, this.#folder);
+      const failure = asOpenError(error, this.#folder);
+      // A table that is new is a commit of its own.
+      if (failure.code === "STORE_UNUSABLE") this.#giveUp(failure);
+      throw failure;
     }
   }
 
@@ -254,6 +275,8 @@ class LmdbDisk implements Disk {
 
   async #commit(writes: readonly Write[], room: Room): Promise<void> {
     if (writes.length === 0) return;
+    // After a meta page that could not be written, the package never answers a second commit.
+    if (this.#failure !== undefined) throw this.#failure;
     if (writes.length > writesMax) {
       throw new PlantError("LIMIT_REACHED", { limit: "writes of one commit", max: writesMax });
     }
@@ -272,7 +295,9 @@ class LmdbDisk implements Disk {
         });
       });
     } catch (error) {
-      throw await asDiskError(error, this.#folder, this.#room);
+      const failure = await asDiskError(error, this.#folder, this.#room);
+      if (failure.code === "STORE_FAILED") this.#giveUp(failure);
+      throw failure;
     }
     this.#commits += 1;
     this.#bytesPut += bytes;
@@ -331,7 +356,8 @@ class LmdbDisk implements Disk {
 
   stats(): DiskStats {
     const deviceBytes = this.#wear.bytes();
-    if (this.#closing === undefined && this.#sinceMeasure > 0) this.#measure();
+    const isOpen = this.#closing === undefined && this.#failure === undefined;
+    if (isOpen && this.#sinceMeasure > 0) this.#measure();
     return {
       commits: this.#commits,
       bytesPut: this.#bytesPut,
@@ -353,7 +379,8 @@ class LmdbDisk implements Disk {
   async #close(last: Promise<unknown>): Promise<void> {
     await last;
     await this.#runway.close();
-    await this.#root.close();
+    // After a failed write its memory is damaged, and closing it may end the process or hang.
+    if (this.#failure === undefined) await this.#root.close();
     await new Promise<void>((resolve) => this.#lock.close(() => resolve()));
   }
 }

@@ -208,12 +208,18 @@ class DiskJournal implements Journal {
     this.#deps = deps;
     this.#options = options;
     this.#opened = opened;
+    this.#endWith(opened);
     this.#openedAtMs = deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(this.#disk);
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
     this.#retention = this.#makeRetention();
+  }
+
+  /** A medium that failed ends the journal: who runs it starts anew. */
+  #endWith({ disk }: Opened): void {
+    void disk.failed.then((error) => this.#end(error));
   }
 
   get #disk(): Disk {
@@ -442,6 +448,7 @@ class DiskJournal implements Journal {
 
   #adopt(opened: Opened): void {
     this.#opened = opened;
+    this.#endWith(opened);
     this.#openedAtMs = this.#deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
     this.#reader = new LogReader(this.#disk);

@@ -24,6 +24,10 @@ export class SealedDisk implements Disk {
     this.#format = format;
   }
 
+  get failed(): Promise<PlantError> {
+    return this.#disk.failed;
+  }
+
   /** @throws PlantError STORE_DAMAGED when the seal does not fit. */
   get(table: string, key: Uint8Array): Uint8Array | undefined {
     const value = this.#disk.get(table, key);
