@@ -16,6 +16,7 @@ export interface Order {
 /** One mark of a recorded process. */
 export type Mark =
   | { readonly what: "opening" | "closing" | "closed" }
+  | { readonly what: "unopened" | "ended"; readonly code: string }
   | { readonly what: "opened"; readonly epochs: readonly string[] }
   | { readonly what: "asked"; readonly request: Request }
   | {
@@ -101,6 +102,8 @@ export class Ledger {
       }
       case "closing":
       case "closed":
+      case "unopened":
+      case "ended":
         return;
     }
   }

@@ -7,9 +7,8 @@ import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import { type State, type StateConfig, startState } from "../../src/state/state.ts";
 import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { asPlantError } from "../../src/util/errors.ts";
-import { openLog } from "../../src/util/log.ts";
 import { seededRandom, systemRandom } from "../../src/util/random.ts";
-import { storeConfig } from "../fakes/store.ts";
+import { silentLog, storeConfig } from "../fakes/store.ts";
 import type { Mark, Order } from "./ledger.ts";
 import { consumer, Lane, passphrase, type Request, type Turn } from "./workload.ts";
 
@@ -17,7 +16,7 @@ const [folder = "", marksPath = "", orderText = "{}"] = process.argv.slice(2);
 const order = JSON.parse(orderText) as Order;
 const { mix, seed, life } = order;
 const random = seededRandom(seed + 1000 * life);
-const log = openLog({ service: "power", level: "error" });
+const log = silentLog;
 const marks = openSync(marksPath, "a");
 
 function mark(what: Mark): void {
@@ -38,6 +37,12 @@ const settings: StateConfig = {
   backups: join(folder, "b"),
 };
 
+/** The end of a process whose store cannot go on: whoever runs it starts it anew. */
+function leave(what: "unopened" | "ended", error: unknown): never {
+  mark({ what, code: asPlantError(error).code });
+  process.exit(3);
+}
+
 async function open(): Promise<Store> {
   mark({ what: "opening" });
   const options = {
@@ -45,7 +50,13 @@ async function open(): Promise<Store> {
     folder: join(folder, "s"),
     roomBytes: settings.mapMiB * 1_048_576,
   };
-  const journal = await openJournal({ clock, random: systemRandom, log }, options);
+  const journal = await openJournal({ clock, random: systemRandom, log }, options).catch(
+    (error: unknown) => leave("unopened", error),
+  );
+  void journal.ended.then((error) => {
+    // Those whose requests failed hear of it first.
+    if (error !== undefined) setImmediate(() => leave("ended", error));
+  });
   const boot = readBootId();
   const state = await startState({ clock, log, random: systemRandom, boot, journal }, settings);
   mark({ what: "opened", epochs: journal.lineage.map(({ epoch }) => epoch) });
@@ -54,8 +65,12 @@ async function open(): Promise<Store> {
 
 async function close({ state, journal }: Store): Promise<void> {
   mark({ what: "closing" });
-  await state[Symbol.asyncDispose]();
-  await journal[Symbol.asyncDispose]();
+  try {
+    await state[Symbol.asyncDispose]();
+    await journal[Symbol.asyncDispose]();
+  } catch (error) {
+    leave("ended", error);
+  }
 }
 
 /** Asks an operation, with a mark before and one after the answer. */

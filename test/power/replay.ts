@@ -6,7 +6,8 @@ import type { Entry } from "./record.ts";
 
 /**
  * What becomes of what no flush covers: nothing of it stays; all of it; some pages of it, each as
- * it was at some time; the same with pages torn at sectors; the same with pages full of noise.
+ * it was at some time; the same with pages torn at sectors; the same with pages full of noise, but
+ * for those that changed in one sector alone.
  */
 export const variants = ["flushed", "all", "some", "torn", "garbled"] as const;
 export type Variant = (typeof variants)[number];
@@ -22,6 +23,8 @@ export type Image = ReadonlyMap<string, FileImage | "folder">;
 
 export const pageBytes = 4096;
 const sectorBytes = 512;
+/** What a failed entry says of a flush. */
+const flushFailed = "f".charCodeAt(0);
 const noPage = new Uint8Array(pageBytes);
 
 /** A file: what is flushed, and since then each page's and the length's states, oldest first. */
@@ -30,11 +33,12 @@ class RecordedFile {
   length = 0;
   readonly pending = new Map<number, Uint8Array[]>();
   readonly lengths: number[] = [];
-  /** Pages of a write that is under way, which a device writes whole or torn but not as noise. */
-  readonly begun = new Set<number>();
+  /** Pages whose flush failed: the kernel takes them for clean, and no later flush writes them. */
+  readonly stuck = new Map<number, Uint8Array[]>();
 
   newest(page: number): Uint8Array {
-    return this.pending.get(page)?.at(-1) ?? this.pages.get(page) ?? noPage;
+    const newest = this.pending.get(page)?.at(-1) ?? this.stuck.get(page)?.at(-1);
+    return newest ?? this.pages.get(page) ?? noPage;
   }
 
   get newestLength(): number {
@@ -81,6 +85,7 @@ class RecordedFile {
       const newest = this.pending.get(page)?.at(-1);
       if (newest !== undefined) this.pages.set(page, newest);
       this.pending.delete(page);
+      this.stuck.delete(page);
     }
   }
 
@@ -90,13 +95,21 @@ class RecordedFile {
     this.lengths.length = 0;
   }
 
+  /** A flush that failed: what it was to write may be on the device or not, from now on. */
+  failFlush(): void {
+    for (const [page, states] of this.pending) {
+      this.stuck.set(page, [...(this.stuck.get(page) ?? []), ...states]);
+    }
+    this.pending.clear();
+  }
+
   image(variant: Variant, random: Random): FileImage {
     if (variant === "flushed") return { pages: this.pages, length: this.length };
     const pages = new Map(this.pages);
-    for (const [page, states] of this.pending) {
+    for (const page of new Set([...this.stuck.keys(), ...this.pending.keys()])) {
       const old = this.pages.get(page) ?? noPage;
-      const left = leftOf(variant, [old, ...states], random, this.begun.has(page));
-      pages.set(page, left);
+      const states = [old, ...(this.stuck.get(page) ?? []), ...(this.pending.get(page) ?? [])];
+      pages.set(page, leftOf(variant, states, random));
     }
     if (variant === "all") return { pages, length: this.newestLength };
     const lengths = [this.length, ...this.lengths];
@@ -105,22 +118,17 @@ class RecordedFile {
 }
 
 /** What is left of a page that went through `states`, the first of them flushed. */
-function leftOf(
-  variant: Variant,
-  states: readonly Uint8Array[],
-  random: Random,
-  isBegun: boolean,
-): Uint8Array {
+function leftOf(variant: Variant, states: readonly Uint8Array[], random: Random): Uint8Array {
   const newest = states.at(-1) ?? noPage;
   if (variant === "all") return newest;
   const chosen = pick(states, random);
-  if (variant === "garbled" && !isBegun && random.unit() < 0.5) {
-    return random
-      .bytes(8)
-      .reduce(
-        (page, byte, at) => page.fill(byte, at * 512, at * 512 + 512),
-        new Uint8Array(pageBytes),
-      );
+  // A device writes a sector wholly or not at all; of more than one it may make noise.
+  if (variant === "garbled" && changedSectors(states) > 1 && random.unit() < 0.5) {
+    const noise = new Uint8Array(pageBytes);
+    for (let at = 0; at < pageBytes; at += sectorBytes) {
+      noise.fill(Math.floor(random.unit() * 256), at, at + sectorBytes);
+    }
+    return noise;
   }
   if (variant !== "torn") return chosen;
   const torn = Uint8Array.from(chosen);
@@ -128,6 +136,18 @@ function leftOf(
     torn.set(pick(states, random).subarray(at, at + sectorBytes), at);
   }
   return torn;
+}
+
+/** Sectors of a page that differ between its flushed state and its newest one. */
+function changedSectors(states: readonly Uint8Array[]): number {
+  const [old = noPage] = states;
+  const newest = states.at(-1) ?? old;
+  let count = 0;
+  for (let at = 0; at < pageBytes; at += sectorBytes) {
+    const range = [at, at + sectorBytes] as const;
+    if (Buffer.compare(old.subarray(...range), newest.subarray(...range)) !== 0) count += 1;
+  }
+  return count;
 }
 
 function pick<T>(all: readonly T[], random: Random): T {
@@ -154,7 +174,6 @@ export class Replay {
   readonly #names = new Map<string, Named>();
   #changes: NameChange[] = [];
   readonly #folders = new Map<number, string>();
-  #begun: RecordedFile | undefined;
   /** Inodes whose bytes changed unseen, through a shared mapping. */
   readonly mapped = new Set<string>();
 
@@ -163,8 +182,6 @@ export class Replay {
   }
 
   apply(entry: Entry): void {
-    this.#begun?.begun.clear();
-    this.#begun = undefined;
     const { kind, inode, number, path, data } = entry;
     const file = this.#inodes.get(inode);
     switch (kind) {
@@ -206,8 +223,10 @@ export class Replay {
       case "mapped":
         for (const [name, named] of this.#current()) if (named === file) this.mapped.add(name);
         return;
-      case "marked":
       case "failed":
+        if (file instanceof RecordedFile && number === flushFailed) file.failFlush();
+        return;
+      case "marked":
         return;
     }
   }
@@ -216,8 +235,7 @@ export class Replay {
   begin(entry: Entry): void {
     const file = this.#inodes.get(entry.inode);
     if (entry.kind !== "written" || !(file instanceof RecordedFile)) return;
-    for (const page of file.write(entry.number, entry.data)) file.begun.add(page);
-    this.#begun = file;
+    file.write(entry.number, entry.data);
   }
 
   #create(inode: number, path: string, named: Named): void {
