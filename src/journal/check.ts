@@ -3,6 +3,7 @@
 import type { Disk } from "../disk/disk.ts";
 import { PlantError } from "../util/errors.ts";
 import { checkedHead, decodeBlock } from "./block.ts";
+import { readPages } from "./checkpoint.ts";
 import { type BlockHead, type Format, type Stream, streams } from "./head.ts";
 import { SealedDisk } from "./sealed-disk.ts";
 import * as tables from "./tables.ts";
@@ -48,7 +49,8 @@ export function* checkRows(raw: Disk): Generator<void, CheckReport> {
   yield;
   checkSources(rows);
   yield;
-  const points = yield* checkPoints(rows, checkpoint, heads.state);
+  const old = yield* checkPoints(rows, checkpoint, heads.state);
+  const points = old + (yield* checkPages(rows));
   for (const table of tables.sideTables) yield* checkSeals(rows, table);
   const log = { blocks: 0, wallMs: 0, firsts: { ...heads } as Record<Stream, number> };
   for (const stream of streams) {
@@ -60,6 +62,18 @@ export function* checkRows(raw: Disk): Generator<void, CheckReport> {
   }
   const epoch = newest?.epoch ?? "";
   return { format, epoch, epochs: lineage.length, heads, points, ...log };
+}
+
+/** Points of the pages of the checkpoint; reading a page tries its seal. */
+function* checkPages(rows: Disk): Generator<void, number> {
+  let points = 0;
+  let pages = 0;
+  for (const { points: held } of readPages(rows)) {
+    points += held;
+    pages += 1;
+    if (pages % rowsPerPause === 0) yield;
+  }
+  return points;
 }
 
 /** An epoch follows its parent, and none begins before it. */

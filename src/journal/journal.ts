@@ -6,6 +6,13 @@ import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
 import { asError, type Running } from "../util/running.ts";
+import {
+  type CheckpointPage,
+  type CheckpointRows,
+  readPages,
+  savePages,
+  saveRows,
+} from "./checkpoint.ts";
 import { type Format, type Stream, streams } from "./head.ts";
 import { type Opened, openEpoch } from "./opening.ts";
 import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
@@ -128,15 +135,19 @@ export interface Journal extends Running {
    * @throws PlantError STORE_FULL, STORE_FAILED, with everything as it was.
    */
   replace(replacement: Replacement): Promise<number>;
-  /** Rows of the last checkpoint. */
+  /** Pages of the last checkpoint, 64 points each, as their owner made them. */
+  checkpointPages(): Iterable<CheckpointPage>;
+  /** Rows of a checkpoint of format 1. */
   checkpointRows(): Iterable<{ readonly index: number; readonly text: string }>;
   /** What the last checkpoint covers: the sequence of `state`, and a note of the owner's. */
   readonly checkpoint: tables.CheckpointMark;
-  /** Writes rows (`undefined` removes), in commits of bounded size, and then the mark. */
-  saveCheckpoint(
-    rows: ReadonlyMap<number, string | undefined>,
-    mark: tables.CheckpointMark,
-  ): Promise<void>;
+  /**
+   * Writes pages (`undefined` removes), in commits of bounded size, and then the mark, which says
+   * that all pages are as new as it or newer. Without a mark more pages follow.
+   */
+  saveCheckpoint(pages: CheckpointRows<Uint8Array>, mark?: tables.CheckpointMark): Promise<void>;
+  /** The same in the layout of format 1: a JSON text per point, and always a mark. */
+  saveCheckpointRows(rows: CheckpointRows<string>, mark: tables.CheckpointMark): Promise<void>;
   /**
    * Removes blocks that every consumer acknowledged `keepMs` of running time ago, or at any time
    * where their stream is above its quota or room runs short; returns how many.
@@ -157,8 +168,6 @@ export interface Journal extends Running {
   upgrade(): Promise<Format>;
   stats(): Readonly<Record<string, number>>;
 }
-
-const rowsPerCommit = 900;
 
 /**
  * Opens the journal in a folder, with a new epoch durable before its first record.
@@ -390,20 +399,29 @@ class DiskJournal implements Journal {
     return tables.readPoints(this.#disk);
   }
 
+  checkpointPages(): Iterable<CheckpointPage> {
+    return readPages(this.#disk);
+  }
+
   async saveCheckpoint(
-    rows: ReadonlyMap<number, string | undefined>,
+    pages: CheckpointRows<Uint8Array>,
+    mark?: tables.CheckpointMark,
+  ): Promise<void> {
+    const marks = mark === undefined ? [] : this.#markWrites(mark);
+    await savePages(this.#disk, pages, marks);
+    if (mark !== undefined) this.#checkpoint = mark;
+  }
+
+  async saveCheckpointRows(
+    rows: CheckpointRows<string>,
     mark: tables.CheckpointMark,
   ): Promise<void> {
-    let writes: Write[] = [];
-    for (const [index, text] of rows) {
-      writes.push(tables.pointWrite(index, text));
-      if (writes.length < rowsPerCommit) continue;
-      await this.#disk.commit(writes, "reserve");
-      writes = [];
-    }
-    const sizes = this.#retention.sizesWrite();
-    await this.#disk.commit([...writes, tables.checkpointWrite(mark), sizes], "reserve");
+    await saveRows(this.#disk, rows, this.#markWrites(mark));
     this.#checkpoint = mark;
+  }
+
+  #markWrites(mark: tables.CheckpointMark): Write[] {
+    return [tables.checkpointWrite(mark), this.#retention.sizesWrite()];
   }
 
   async trim(): Promise<number> {

@@ -218,13 +218,6 @@ export function* readPoints(disk: Disk): Iterable<{ index: number; text: string 
   }
 }
 
-export function pointWrite(index: number, text: string | undefined): Write {
-  const key = Buffer.alloc(4);
-  key.writeUInt32BE(index, 0);
-  if (text === undefined) return { table: pointTable, key };
-  return { table: pointTable, key, value: Buffer.from(text) };
-}
-
 function metaWrite(name: string, value: unknown): Write {
   return { table: metaTable, key: textKey(name), value: Buffer.from(JSON.stringify(value)) };
 }

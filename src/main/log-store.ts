@@ -5,7 +5,7 @@ import type { Journal } from "../journal/journal.ts";
 import type { KeptLines, LevelMemory } from "../logger/logger.ts";
 import { hasCode } from "../util/errors.ts";
 import { inspect, v } from "../util/shape.ts";
-import type { Operation } from "../worker/worker.ts";
+import { JsonText, type Operation } from "../worker/worker.ts";
 
 /** Bytes read of the stream at once. */
 const bytesMax = 4_194_304;
@@ -60,7 +60,8 @@ export function levelMemory(operations: Readonly<Record<string, Operation>>): Le
     });
   return {
     async load() {
-      const found = inspect(pageShape, await ask("list", { scope, prefix }));
+      const page = await ask("list", { scope, prefix });
+      const found = inspect(pageShape, page instanceof JsonText ? page.toJSON() : page);
       const points = found.ok ? found.value.points : [];
       return Object.fromEntries(points.map(({ key, value }) => [key.slice(prefix.length), value]));
     },

@@ -2,6 +2,7 @@
 // It must not know what requests look like.
 import type { Config } from "../config/config.ts";
 import {
+  type Appended,
   type Guard,
   type Journal,
   type JournalRecord,
@@ -11,12 +12,17 @@ import {
   streams,
 } from "../journal/journal.ts";
 import { type Clock, type ClockSync, type Stamp, stampNow } from "../util/clock.ts";
-import { PlantError } from "../util/errors.ts";
+import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
+import { auditRecords, type Deed } from "./audit.ts";
 import { type BackupPlace, type OpenedBackup, openBackup } from "./backup.ts";
+import { loadPoints, saveCheckpoint } from "./checkpoint.ts";
 import { Keeper } from "./keeping.ts";
 import { type Place, type PointChange, PointTable } from "./points.ts";
+import type { SchemaDocument } from "./schema.ts";
+import { SchemaBook } from "./schema-book.ts";
 import { Watchers } from "./watch.ts";
 import { WearLedger } from "./wear.ts";
 
@@ -54,6 +60,43 @@ function snapshotsOf({ journal, clock }: StateDeps, config: StateConfig): Snapsh
   return new Snapshots({ clock, source }, options);
 }
 
+/** Scope of the schemas, by the scope each is of. */
+export const schemasScope = "plantd/schemas";
+
+/** The records, which are to be at least one. */
+function something(records: JournalRecord[]): JournalRecord[] {
+  if (records.length === 0) throw new PlantError("STATE_NOT_FOUND", {});
+  return records;
+}
+
+/** How changes of points are appended. */
+interface SetOptions {
+  readonly flush: "now" | "group";
+  readonly source?: SourceArguments | undefined;
+  /** What the points name as their source. */
+  readonly by: string;
+  /** The person who did it, for the audit. */
+  readonly who?: string | undefined;
+  /** What is told of it instead of each point. */
+  readonly deed?: Deed | undefined;
+  /** Called when the commit is put together; what it throws refuses the request. */
+  readonly admit?: (points: PointTable) => void;
+  readonly settled?: (isFlushed: boolean) => void;
+}
+
+interface StateRequest {
+  readonly recordsMax: number;
+  readonly flush: "now" | "group";
+  readonly source?: SourceArguments | undefined;
+  readonly make: (points: PointTable, first: number) => JournalRecord[];
+  readonly audit?: () => readonly JournalRecord[];
+  readonly settled?: ((isFlushed: boolean) => void) | undefined;
+}
+
+const deletesPerCommit = 1000;
+const expiredPerCommit = 500;
+const expiryRetryMs = 1000;
+
 /** What the operations work on. */
 export class StateCore {
   readonly deps: StateDeps;
@@ -72,6 +115,13 @@ export class StateCore {
   /** Whether a backup is being tried: one at a time. */
   #isTrying = false;
   #tending: Promise<void> = Promise.resolve();
+  schemas: SchemaBook;
+  /** Monotonic time of the last checkpoint, or of the opening. */
+  checkpointAtMs: number;
+  readonly #stop = new AbortController();
+  readonly #deadlines: Deadlines;
+  #isExpiring = false;
+  #expiring: Promise<void> = Promise.resolve();
 
   constructor(deps: StateDeps, config: StateConfig) {
     this.deps = deps;
@@ -89,24 +139,24 @@ export class StateCore {
     });
     this.#keeper = this.#makeKeeper();
     this.snapshots = snapshotsOf(deps, config);
+    this.schemas = new SchemaBook();
+    this.checkpointAtMs = deps.clock.monotonicMs();
+    this.#deadlines = watchDeadlines(deps.clock, () => this.#expireLater());
   }
 
-  /** Rebuilds current values. @throws PlantError STORE_DAMAGED. */
-  load(): void {
-    const { journal } = this.deps;
+  /** Rebuilds current values. @throws PlantError STORE_DAMAGED, STORE_FORMAT_NEWER. */
+  async load(): Promise<void> {
     const points = new PointTable(this.config.pointsMax);
-    const { sequence, nextIndex } = journal.checkpoint;
-    points.load(journal.checkpointRows(), nextIndex);
-    const head = journal.head("state");
-    const page = { stream: "state", limit: 10_000, bytesMax: 16_777_216 } as const;
-    for (let after = sequence; after < head; ) {
-      const { records, last } = journal.read({ ...page, after });
-      if (last === after) break;
-      for (const record of records) points.apply(record, record.sequence);
-      after = last;
-    }
+    await loadPoints(this.deps.journal, points);
     this.points = points;
     this.#keeper = this.#makeKeeper();
+    this.watchers.begin(points, this.deps.journal.head("state"));
+    this.schemas = new SchemaBook();
+    for (const key of points.keys(schemasScope)) {
+      const point = points.get(schemasScope, key);
+      this.schemas.hold(key, point?.value as SchemaDocument);
+    }
+    this.#watchExpiry();
   }
 
   #makeKeeper(): Keeper {
@@ -140,19 +190,14 @@ export class StateCore {
 
   async #tend(): Promise<void> {
     if (this.#isRestoring) return;
-    const { journal, log } = this.deps;
-    const { points } = this;
-    const sequence = journal.head("state");
-    const rows = points.takeDirty();
+    const { journal, log, clock } = this.deps;
     try {
-      if (rows.size > 0) {
-        await journal.saveCheckpoint(rows, { sequence, nextIndex: points.nextIndex });
-      }
+      await saveCheckpoint(journal, this.points);
+      this.checkpointAtMs = clock.monotonicMs();
       await journal.trim();
       await this.#keeper.keep();
     } catch (error) {
       if (!(error instanceof PlantError)) throw error;
-      points.returnDirty(rows.keys());
       log.error("the checkpoint was not written", { code: error.code, error });
     }
   }
@@ -168,50 +213,189 @@ export class StateCore {
     }
   }
 
-  /** Appends changes of points; answers after the flush. */
-  set(
-    changes: readonly PointChange[],
-    { flush, source, by }: { flush: "now" | "group"; source?: SourceArguments; by: string },
-  ): Promise<{ first: number; last: number; repeated: boolean }> {
-    return this.#appendState(changes.length * 2, flush, source, (points) =>
-      points.recordsOfChanges(changes, by),
-    );
+  /**
+   * Appends changes of points; answers after the flush.
+   * @throws PlantError SCHEMA_VIOLATED, LIMIT_REACHED, what `admit` throws, as `Journal.append`.
+   */
+  set(changes: readonly PointChange[], options: SetOptions): Promise<Appended> {
+    const { flush, source, by, who, admit, settled } = options;
+    let deeds: Deed[] = [];
+    return this.#appendState({
+      recordsMax: changes.length * 2,
+      flush,
+      source,
+      settled,
+      make: (points, first) => {
+        const complete = this.schemas.complete(changes);
+        if (who !== undefined) deeds = complete.map((change) => this.#deedOf(points, change));
+        admit?.(points);
+        return points.recordsOfChanges(complete, by, first);
+      },
+      ...this.#auditOf(options.deed, who, by, () => deeds),
+    });
   }
 
-  /** Deletes points; undefined when none of them is there. */
-  async remove(places: readonly Place[]): Promise<void> {
-    const most = this.config.recordsPerCommitMax;
-    for (let at = 0; at < places.length; at += most) {
-      const part = places.slice(at, at + most);
-      await this.#appendState(part.length, "now", undefined, (points) =>
-        points.recordsOfDeletes(part, this.now()),
-      );
+  #deedOf(points: PointTable, { scope, key, value }: PointChange): Deed {
+    const before = points.expected(scope, key)?.value;
+    const deed = { action: "set", target: `${scope}/${key}`, after: value };
+    return before === undefined ? deed : { ...deed, before };
+  }
+
+  #auditOf(
+    deed: Deed | undefined,
+    who: string | undefined,
+    source: string,
+    deeds: () => readonly Deed[],
+  ): { audit?: () => readonly JournalRecord[] } {
+    if (who === undefined) return {};
+    const told = deed === undefined ? deeds : () => [deed];
+    return { audit: () => auditRecords(who, told(), { time: this.now(), source }) };
+  }
+
+  /**
+   * Deletes points in commits of bounded size; those that are not there are passed over.
+   * @param deed what is told of it instead of each point.
+   * @returns how many there were.
+   */
+  async remove(
+    places: readonly Place[],
+    { who, deed }: { who?: string | undefined; deed?: Deed } = {},
+  ): Promise<number> {
+    let count = 0;
+    for (let at = 0; at < places.length; at += deletesPerCommit) {
+      const part = places.slice(at, at + deletesPerCommit);
+      const told = at === 0 ? deed : undefined;
+      count += await this.#removePart(part, {
+        who: deed === undefined || at === 0 ? who : undefined,
+        deed: told,
+      });
+    }
+    return count;
+  }
+
+  /** Deletes what the store itself keeps of a scope: its mark, its schema. */
+  async removeMarks(
+    places: readonly Place[],
+    scope: string,
+    { who, deed }: { who?: string | undefined; deed?: Deed },
+  ): Promise<void> {
+    await this.#removePart(places, { who, deed, schemaOf: scope });
+  }
+
+  async #removePart(
+    part: readonly Place[],
+    {
+      who,
+      deed,
+      schemaOf,
+    }: { who?: string | undefined; deed?: Deed | undefined; schemaOf?: string },
+  ): Promise<number> {
+    const source = "state";
+    let deeds: Deed[] = [];
+    let count = 0;
+    await this.#unlessNothing(
+      this.#appendState({
+        recordsMax: part.length,
+        flush: "now",
+        make: (points, first) => {
+          const there = part.filter(({ scope, key }) => points.expected(scope, key) !== undefined);
+          deeds = there.map((place) => {
+            const before = points.expected(place.scope, place.key)?.value;
+            return { action: "delete", target: `${place.scope}/${place.key}`, before };
+          });
+          count = there.length;
+          const records = something(points.recordsOfDeletes(there, this.now(), { first }));
+          if (schemaOf !== undefined) this.schemas.stage(schemaOf, null);
+          return records;
+        },
+        ...this.#auditOf(deed, who, source, () => deeds),
+        settled: (isFlushed) => {
+          if (schemaOf !== undefined) this.schemas.settle(schemaOf, isFlushed);
+        },
+      }),
+    );
+    return count;
+  }
+
+  /** Waits for an append that may find nothing to do when its turn comes. */
+  async #unlessNothing(appended: Promise<Appended>): Promise<void> {
+    try {
+      await appended;
+    } catch (error) {
+      if (!hasCode(error, "STATE_NOT_FOUND")) throw error;
     }
   }
 
-  async #appendState(
-    recordsMax: number,
-    flush: "now" | "group",
-    source: SourceArguments | undefined,
-    make: (points: PointTable) => JournalRecord[],
-  ): Promise<{ first: number; last: number; repeated: boolean }> {
+  /** Points whose time is over go, a bounded number at once. */
+  async #expire(): Promise<void> {
+    const { journal, clock, log } = this.deps;
+    const { points } = this;
+    const due = points.takeDue(journal.runMs(), expiredPerCommit);
+    let retryMs = 0;
+    try {
+      await this.#unlessNothing(
+        this.#appendState({
+          recordsMax: Math.max(1, due.length),
+          flush: "now",
+          make: (table) => something(table.recordsOfExpired(due, journal.runMs(), this.now())),
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof PlantError)) throw error;
+      retryMs = expiryRetryMs;
+      log.warn("points whose time is over are not deleted yet", { code: error.code });
+    }
+    points.putBackDue(due);
+    this.#isExpiring = false;
+    if (retryMs > 0) await clock.sleep(retryMs, this.#stop.signal);
+    this.#watchExpiry();
+  }
+
+  #watchExpiry(): void {
+    const { journal, clock } = this.deps;
+    const { nextDue } = this.points;
+    if (nextDue === Number.POSITIVE_INFINITY) return;
+    this.#deadlines.watch(clock.monotonicMs() + Math.max(0, nextDue - journal.runMs()));
+  }
+
+  #expireLater(): number {
+    if (!this.#isExpiring && !this.#stop.signal.aborted) {
+      this.#isExpiring = true;
+      this.#expiring = this.#expire();
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** Ends what runs by itself. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#deadlines.stop();
+    await this.#expiring;
+    await this.tend();
+  }
+
+  #appendState(request: StateRequest): Promise<Appended> {
     this.refuseWhileRestoring();
     const { journal } = this.deps;
     const { points } = this;
+    const { recordsMax, flush, source, make, audit, settled } = request;
     let records: readonly JournalRecord[] = [];
     let first = 0;
-    return await journal.append({
+    return journal.append({
       stream: "state",
       flush,
       recordsMax,
       ...(source === undefined ? {} : { source }),
+      ...(audit === undefined ? {} : { audit }),
       build: (from) => {
         first = from;
-        records = make(points);
+        records = make(points, from);
         return records;
       },
       settle: (isFlushed) => {
-        this.watchers.tell(points.settle(isFlushed, records, first));
+        points.settle(isFlushed, records, first, journal.runMs());
+        settled?.(isFlushed);
+        this.#watchExpiry();
       },
     });
   }
@@ -272,7 +456,7 @@ export class StateCore {
       await this.#tending;
       const result = await work();
       this.wear.forget();
-      this.load();
+      await this.load();
       return result;
     } finally {
       this.#isRestoring = false;

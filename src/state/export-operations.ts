@@ -3,9 +3,10 @@
 import { assert } from "../util/assert.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
-import type { Operation, WorkerRequest } from "../worker/worker.ts";
+import { JsonText, type Operation, type WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
 import { type Fate, fateOf, headerLine, type ImportedPoint, readLines } from "./export.ts";
+import { isReserved } from "./point-request.ts";
 import { bound, limits } from "./requests.ts";
 
 const shapes = {
@@ -40,7 +41,7 @@ export function exportOperations(
 
 /** A page of `list`, as far as it is used here. */
 interface ListPage {
-  readonly points: readonly object[];
+  readonly points: readonly { readonly scope: string }[];
   readonly next?: string;
 }
 
@@ -58,8 +59,12 @@ async function exportPoints(
   let after: string | undefined;
   do {
     const args = after === undefined ? asked : { ...asked, after };
-    const page = (await list({ ...request, args })) as ListPage;
-    const lines = page.points.map((point) => JSON.stringify(point));
+    const reply = await list({ ...request, args });
+    const page = (reply instanceof JsonText ? reply.toJSON() : reply) as ListPage;
+    // What the store keeps for itself is made by its own operations.
+    const lines = page.points
+      .filter(({ scope }) => !isReserved(scope))
+      .map((point) => JSON.stringify(point));
     if (lines.length > 0) await request.partial({ lines });
     count += lines.length;
     after = page.next;

@@ -2,8 +2,8 @@
 // must not know requests or the disk.
 import type { Stamp } from "../util/clock.ts";
 import { asPlantError, PlantError } from "../util/errors.ts";
+import { checkPoint } from "./point-request.ts";
 import type { Point, PointChange } from "./points.ts";
-import { checkPoint } from "./requests.ts";
 
 /** The first line of an export. */
 export interface ExportHeader {

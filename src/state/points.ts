@@ -3,59 +3,55 @@
 import type { JournalRecord } from "../journal/journal.ts";
 import type { Stamp } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
+import { Expiry } from "./expiry.ts";
+import { PointOrder } from "./order.ts";
+import type { Place, Point, PointChange } from "./point.ts";
+import { type Definition, type Said, Slots } from "./slots.ts";
 
-export type Quality = "good" | "uncertain" | "bad";
-export type PointType = "bool" | "i64" | "u64" | "f64" | "text" | "json";
+export type { Place, Point, PointChange, PointType, Quality } from "./point.ts";
 
-/** A change of one point, checked, before it has a place in the log. */
-export interface PointChange {
-  readonly scope: string;
-  readonly key: string;
-  readonly value: unknown;
-  readonly type?: PointType | undefined;
-  readonly unit?: string | undefined;
-  readonly quality: Quality;
-  readonly reason?: string | undefined;
-  readonly time: Stamp;
+/** Who hears of what changed, after the flush. */
+export interface PointObserver {
+  changed(index: number): void;
+  deleted(place: Place, revision: number): void;
 }
 
-/** A point with its current value. */
-export interface Point extends PointChange {
-  /** Sequence of its record in the stream `state`. */
+/** Indices in one page of a checkpoint. */
+export const indicesPerPage = 64;
+const pageShift = 6;
+/** What a profile begins with that says for how long a point lives. */
+const ttlPrefix = "ttl=";
+
+/** How far a point of a checkpoint is: its sequence, and when it goes in running time. */
+export interface Standing {
   readonly revision: number;
-  readonly source: string;
+  readonly due?: number | undefined;
 }
 
-interface Definition {
-  readonly index: number;
-  readonly scope: string;
-  readonly key: string;
-  readonly type?: PointType | undefined;
-  readonly unit?: string | undefined;
-}
-
-/** A definition and, once its first record was applied, the point. */
-interface Slot {
-  readonly definition: Definition;
-  point?: Point;
-}
-
-/** Where a list goes on. */
-export interface Place {
-  readonly scope: string;
-  readonly key: string;
+/** A point's value as the commit being put together will leave it. */
+export interface Expected {
+  readonly value: unknown;
+  readonly revision: number;
 }
 
 export class PointTable {
+  /** Hears of changes, once it is there. */
+  observer: PointObserver | undefined;
+  readonly slots = new Slots();
   readonly #pointsMax: number;
-  readonly #scopes = new Map<string, Map<string, Slot>>();
-  readonly #slots = new Map<number, Slot>();
-  /** Sorted keys of a scope; dropped when one is added or removed. */
-  readonly #sorted = new Map<string, string[]>();
-  /** Definitions of the commit being put together; null for a point it deletes. */
-  readonly #staged = new Map<string, Definition | null>();
+  readonly #order = new PointOrder(this.slots);
+  readonly #expiry = new Expiry();
+  /** Definitions whose first value is yet to come. */
+  readonly #defined = new Map<number, Definition>();
+  /** Definitions of the commit being put together, by scope and key; null for a deletion. */
+  readonly #staged = new Map<string, Map<string, Definition | null>>();
+  #stagedCount = 0;
+  /** Records that are built and not settled, and what they leave, as far as somebody asked. */
+  #unsettled: { readonly records: readonly JournalRecord[]; readonly first: number }[] = [];
+  readonly #outcomes = new Map<number, Expected | null>();
+  #outcomesOf = 0;
   #dirty = new Set<number>();
-  #count = 0;
+  #lastDirty = -1;
   #nextIndex = 1;
   #stagedIndex = 1;
 
@@ -64,252 +60,471 @@ export class PointTable {
   }
 
   get count(): number {
-    return this.#count;
+    return this.slots.count;
   }
 
   get nextIndex(): number {
     return this.#nextIndex;
   }
 
-  /** Takes over the rows of a checkpoint. */
-  load(rows: Iterable<{ readonly index: number; readonly text: string }>, nextIndex: number): void {
-    for (const { index, text } of rows) {
-      const point = JSON.parse(text) as Point;
-      const { scope, key, type, unit } = point;
-      const slot = { definition: { index, scope, key, type, unit }, point };
-      this.#slots.set(index, slot);
-      this.#place(slot);
-    }
+  /** Points that go by themselves. */
+  get expiring(): number {
+    return this.#expiry.count;
+  }
+
+  /** Takes over a point of a checkpoint; of two with one name the later defined one is right. */
+  take(definition: Definition, said: Said, { revision, due }: Standing): void {
+    this.#define(definition);
+    const slot = this.#slotOf(definition.index);
+    if (slot < 0) return;
+    this.slots.put(slot, said, revision);
+    if (due !== undefined) this.#expiry.set(definition.index, due);
+  }
+
+  /** The first index that is free, by what a checkpoint says. */
+  begin(nextIndex: number): void {
     this.#nextIndex = Math.max(this.#nextIndex, nextIndex);
     this.#stagedIndex = this.#nextIndex;
   }
 
   /**
-   * The records of a row of changes; staged until `settle`.
+   * The records of a row of changes; staged until `settle`. Definitions stand before the points, so
+   * that records of a kind stand together.
    * @throws PlantError LIMIT_REACHED, with nothing staged.
    */
-  recordsOfChanges(changes: readonly PointChange[], source: string): JournalRecord[] {
+  recordsOfChanges(
+    changes: readonly PointChange[],
+    source: string,
+    first = this.#unsettledEnd(),
+  ): JournalRecord[] {
     this.#admit(changes);
     const records: JournalRecord[] = [];
+    const points: JournalRecord[] = [];
     for (const change of changes) {
-      const { scope, key, value, type, unit, quality, reason, time } = change;
-      let definition = this.#definitionOf(scope, key);
-      const isNew =
-        definition === undefined ||
-        (type !== undefined && type !== definition.type) ||
-        (unit !== undefined && unit !== definition.unit);
-      if (definition === undefined || isNew) {
-        definition = {
-          index: this.#stagedIndex,
-          scope,
-          key,
-          type: type ?? definition?.type,
-          unit: unit ?? definition?.unit,
-        };
-        this.#stagedIndex += 1;
-        this.#staged.set(idOf(scope, key), definition);
+      const { scope, key, value, quality, reason, time } = change;
+      let index = this.#indexAsDefined(change);
+      if (index === 0) {
+        const before = this.#definitionOf(scope, key);
+        // A second definition of a name comes after the values of the first.
+        if (before !== undefined) for (const point of points.splice(0)) records.push(point);
+        const definition = this.#stage(change, before);
+        index = definition.index;
         records.push({ kind: "define", ...definition });
       }
-      const { index } = definition;
-      records.push({ kind: "point", index, value, quality, reason, time, source });
+      points.push(
+        reason === undefined
+          ? { kind: "point", index, value, quality, time, source }
+          : { kind: "point", index, value, quality, reason, time, source },
+      );
     }
-    return records;
+    const all = records.length === 0 ? points : records.concat(points);
+    this.#unsettled.push({ records: all, first });
+    return all;
+  }
+
+  /** The index of a point whose definition is what a change wants; 0 when it is not. */
+  #indexAsDefined({ scope, key, type, unit, ttlMs }: PointChange): number {
+    const { slots } = this;
+    if (this.#stagedCount > 0 && this.#staged.get(scope)?.has(key) === true) {
+      const staged = this.#staged.get(scope)?.get(key) ?? undefined;
+      if (staged === undefined || (type !== undefined && type !== staged.type)) return 0;
+      if (unit !== undefined && unit !== staged.unit) return 0;
+      return staged.profile === profileOf(ttlMs) ? staged.index : 0;
+    }
+    const slot = slots.find(scope, key);
+    if (slot < 0 || (type !== undefined && type !== slots.typeOf(slot))) return 0;
+    if (unit !== undefined && unit !== slots.unitOf(slot)) return 0;
+    return slots.profileOf(slot) === profileOf(ttlMs) ? (slots.index[slot] as number) : 0;
+  }
+
+  #stage(change: PointChange, before: Definition | undefined): Definition {
+    const { scope, key, type = before?.type, unit = before?.unit, ttlMs } = change;
+    const index = this.#stagedIndex;
+    this.#stagedIndex += 1;
+    const profile = profileOf(ttlMs);
+    const definition = {
+      index,
+      scope,
+      key,
+      ...(type === undefined ? {} : { type }),
+      ...(unit === undefined ? {} : { unit }),
+      ...(profile === undefined ? {} : { profile }),
+    };
+    this.#stageAt(scope, key, definition);
+    return definition;
+  }
+
+  #stageAt(scope: string, key: string, definition: Definition | null): void {
+    let keys = this.#staged.get(scope);
+    if (keys === undefined) {
+      keys = new Map();
+      this.#staged.set(scope, keys);
+    }
+    if (!keys.has(key)) this.#stagedCount += 1;
+    keys.set(key, definition);
+  }
+
+  #unstage(scope: string, key: string): void {
+    const keys = this.#staged.get(scope);
+    if (keys?.delete(key) !== true) return;
+    this.#stagedCount -= 1;
+    if (keys.size === 0) this.#staged.delete(scope);
   }
 
   /** The records that delete points; those that are not there are passed over. */
-  recordsOfDeletes(places: readonly Place[], time: Stamp): JournalRecord[] {
+  recordsOfDeletes(
+    places: readonly Place[],
+    time: Stamp,
+    { source, first = this.#unsettledEnd() }: { source?: string; first?: number } = {},
+  ): JournalRecord[] {
     const records: JournalRecord[] = [];
     for (const { scope, key } of places) {
       const definition = this.#definitionOf(scope, key);
       if (definition === undefined) continue;
-      this.#staged.set(idOf(scope, key), null);
-      records.push({ kind: "delete", index: definition.index, time });
+      this.#stageAt(scope, key, null);
+      const { index } = definition;
+      const record = { kind: "delete", index, time };
+      records.push(source === undefined ? record : { ...record, source });
     }
+    if (records.length > 0) this.#unsettled.push({ records, first });
     return records;
   }
 
-  #admit(changes: readonly PointChange[]): void {
-    if (this.#count + this.#staged.size + changes.length <= this.#pointsMax) return;
-    const added = new Set<string>();
-    for (const [id, definition] of this.#staged) if (definition !== null) added.add(id);
-    for (const { scope, key } of changes) added.add(idOf(scope, key));
-    let count = this.#count;
-    for (const id of added) {
-      const [scope = "", key = ""] = id.split("\0");
-      if (this.#scopes.get(scope)?.has(key) !== true) count += 1;
+  /** The records that delete points which are due at `now`; those set anew meanwhile stay. */
+  recordsOfExpired(indices: readonly number[], now: number, time: Stamp): JournalRecord[] {
+    const places: Place[] = [];
+    for (const index of indices) {
+      const slot = this.slots.findIndex(index);
+      if (slot < 0 || !this.isExpired(slot, now)) continue;
+      const place = { scope: this.slots.scopeOf(slot), key: this.slots.keyOf(slot) };
+      if (this.#definitionOf(place.scope, place.key)?.index !== index) continue;
+      if (this.#outcome(index) === undefined) places.push(place);
     }
+    return this.recordsOfDeletes(places, time, { source: "ttl" });
+  }
+
+  #admit(changes: readonly PointChange[]): void {
+    if (this.count + this.#stagedCount + changes.length <= this.#pointsMax) return;
+    let { count } = this;
+    const added = new Set<string>();
+    const add = (scope: string, key: string) => {
+      const id = `${scope}\0${key}`;
+      if (added.has(id) || this.slots.find(scope, key) >= 0) return;
+      added.add(id);
+      count += 1;
+    };
+    for (const [scope, keys] of this.#staged) {
+      for (const [key, definition] of keys) if (definition !== null) add(scope, key);
+    }
+    for (const { scope, key } of changes) add(scope, key);
     if (count > this.#pointsMax) {
       throw new PlantError("LIMIT_REACHED", { limit: "store.pointsMax", max: this.#pointsMax });
     }
   }
 
   #definitionOf(scope: string, key: string): Definition | undefined {
-    if (this.#staged.size > 0) {
-      const staged = this.#staged.get(idOf(scope, key));
+    if (this.#stagedCount > 0) {
+      const staged = this.#staged.get(scope)?.get(key);
       if (staged !== undefined) return staged ?? undefined;
     }
-    return this.#scopes.get(scope)?.get(key)?.definition;
+    const slot = this.slots.find(scope, key);
+    return slot < 0 ? undefined : this.slots.definitionOf(slot);
+  }
+
+  /** What a point will be after all that is built before; undefined when it will not be. */
+  expected(scope: string, key: string): Expected | undefined {
+    const definition = this.#definitionOf(scope, key);
+    if (definition === undefined) return undefined;
+    const outcome = this.#outcome(definition.index);
+    if (outcome !== undefined) return outcome ?? undefined;
+    const slot = this.slots.find(scope, key);
+    if (slot < 0) return undefined;
+    const revision = this.slots.revision[slot] as number;
+    return { value: this.slots.valueOf(slot), revision };
+  }
+
+  #outcome(index: number): Expected | null | undefined {
+    for (; this.#outcomesOf < this.#unsettled.length; this.#outcomesOf += 1) {
+      const { records = [], first = 0 } = this.#unsettled[this.#outcomesOf] ?? {};
+      for (const [at, record] of records.entries()) {
+        if (record.kind === "point") {
+          const revision = first + at;
+          this.#outcomes.set(record.index as number, { value: record.value, revision });
+        } else if (record.kind === "delete") this.#outcomes.set(record.index as number, null);
+      }
+    }
+    return this.#outcomes.get(index);
+  }
+
+  #unsettledEnd(): number {
+    const last = this.#unsettled.at(-1);
+    return last === undefined ? 0 : last.first + last.records.length;
   }
 
   /** Applies the records of a flushed commit, or forgets what a failed one staged. */
-  settle(isFlushed: boolean, records: readonly JournalRecord[], first: number): Point[] {
+  settle(
+    isFlushed: boolean,
+    records: readonly JournalRecord[],
+    first: number,
+    runMs: number = Number.POSITIVE_INFINITY,
+  ): void {
     if (!isFlushed) {
       this.#staged.clear();
+      this.#stagedCount = 0;
+      this.#unsettled = [];
+      this.#forgetOutcomes();
       this.#stagedIndex = this.#nextIndex;
-      return [];
+      return;
     }
-    const changed: Point[] = [];
+    const at = this.#unsettled.findIndex((built) => built.records === records);
+    this.#unsettled.splice(0, at + 1);
+    this.#forgetOutcomes();
     let sequence = first;
     for (const record of records) {
-      const point = this.apply(record, sequence);
-      if (point !== undefined) changed.push(point);
+      this.apply(record, sequence, runMs);
       sequence += 1;
     }
-    return changed;
   }
 
-  /** Applies one record of the stream `state`; returns the point it changed. */
-  apply(record: JournalRecord, sequence: number): Point | undefined {
-    const index = record.index as number;
+  #forgetOutcomes(): void {
+    if (this.#outcomesOf === 0) return;
+    this.#outcomes.clear();
+    this.#outcomesOf = 0;
+  }
+
+  /**
+   * Applies one record of the stream `state`. What a table knows already changes nothing: records
+   * may be applied again over values that are as new as they are, or newer.
+   * @param runMs running time of its commit, for points that go by themselves.
+   */
+  apply(record: JournalRecord, sequence: number, runMs: number = Number.POSITIVE_INFINITY): void {
     switch (record.kind) {
+      case "point":
+        this.#put(record, sequence, runMs);
+        return;
       case "define":
         this.#define(record as unknown as Definition);
-        return undefined;
-      case "point": {
-        const slot = this.#slots.get(index);
-        if (slot === undefined) return undefined;
-        const { scope, key, type, unit } = slot.definition;
-        const { value, quality, reason, time, source } = record as unknown as Point;
-        const revision = sequence;
-        slot.point = { scope, key, value, type, unit, quality, reason, time, revision, source };
-        this.#place(slot);
-        this.#dirty.add(index);
-        return slot.point;
-      }
+        return;
       case "delete":
-        this.#remove(index);
-        return undefined;
+        this.#remove(record.index as number, sequence);
+        return;
       default:
-        return undefined;
     }
   }
 
-  #define({ index, scope, key, type, unit }: Definition): void {
-    this.#slots.set(index, { definition: { index, scope, key, type, unit } });
+  #define(definition: Definition): void {
+    const { index, scope, key, type, unit, profile } = definition;
     this.#nextIndex = Math.max(this.#nextIndex, index + 1);
     this.#stagedIndex = Math.max(this.#stagedIndex, this.#nextIndex);
-    this.#staged.delete(idOf(scope, key));
+    if (this.#stagedCount > 0 && this.#staged.get(scope)?.get(key)?.index === index) {
+      this.#unstage(scope, key);
+    }
+    if (this.slots.findIndex(index) >= 0) return;
+    this.#defined.set(index, { index, scope, key, type, unit, profile });
   }
 
-  #place(slot: Slot): void {
-    const { scope, key, index } = slot.definition;
-    let keys = this.#scopes.get(scope);
-    if (keys === undefined) {
-      keys = new Map();
-      this.#scopes.set(scope, keys);
+  #put(record: JournalRecord, sequence: number, runMs: number): void {
+    const index = record.index as number;
+    const slot = this.#slotOf(index);
+    if (slot < 0) return;
+    const { slots } = this;
+    if ((slots.revision[slot] as number) > sequence) return;
+    slots.put(slot, record as unknown as Said, sequence);
+    const ttlMs = ttlOf(slots.profileOf(slot));
+    if (ttlMs !== undefined && runMs !== Number.POSITIVE_INFINITY) {
+      this.#expiry.set(index, runMs + ttlMs);
     }
-    const before = keys.get(key);
-    if (before === slot) return;
-    if (before === undefined) {
-      this.#count += 1;
-      this.#sorted.delete(scope);
-    } else if (before.definition.index !== index) {
-      this.#slots.delete(before.definition.index);
-      this.#dirty.add(before.definition.index);
-    }
-    keys.set(key, slot);
+    this.#soil(index);
+    this.observer?.changed(index);
   }
 
-  #remove(index: number): void {
-    const slot = this.#slots.get(index);
-    this.#slots.delete(index);
-    this.#dirty.add(index);
-    if (slot === undefined) return;
-    const { scope, key } = slot.definition;
-    const id = idOf(scope, key);
-    if (this.#staged.get(id) === null) this.#staged.delete(id);
-    const keys = this.#scopes.get(scope);
-    if (keys?.get(key) !== slot) return;
-    keys.delete(key);
-    this.#count -= 1;
-    this.#sorted.delete(scope);
-    if (keys.size === 0) this.#scopes.delete(scope);
+  /** The slot of an index, made when its definition has none yet; -1 when nobody knows it. */
+  #slotOf(index: number): number {
+    const { slots } = this;
+    const known = slots.findIndex(index);
+    if (known >= 0) return known;
+    const definition = this.#defined.get(index);
+    if (definition === undefined) return -1;
+    this.#defined.delete(index);
+    const held = slots.find(definition.scope, definition.key);
+    if (held < 0) {
+      const slot = slots.add(definition);
+      this.#order.add(slot);
+      return slot;
+    }
+    const before = slots.index[held] as number;
+    // A definition that was replaced later is of no use any more.
+    if (before > index) return -1;
+    this.#soil(before);
+    this.#expiry.clear(before);
+    slots.redefine(held, definition);
+    return held;
+  }
+
+  #remove(index: number, sequence: number): void {
+    this.#soil(index);
+    const defined = this.#defined.get(index);
+    this.#defined.delete(index);
+    const { slots } = this;
+    const slot = slots.findIndex(index);
+    if (slot < 0) {
+      if (defined !== undefined) this.#unstageDeleted(defined);
+      return;
+    }
+    const place = { scope: slots.scopeOf(slot), key: slots.keyOf(slot) };
+    this.#unstageDeleted(place);
+    this.#expiry.clear(index);
+    this.#order.remove(slot);
+    slots.remove(slot);
+    slots.free(slot);
+    this.observer?.deleted(place, sequence);
+  }
+
+  #unstageDeleted({ scope, key }: Place): void {
+    if (this.#staged.get(scope)?.get(key) === null) this.#unstage(scope, key);
+  }
+
+  #soil(index: number): void {
+    const page = index >>> pageShift;
+    if (page === this.#lastDirty) return;
+    this.#lastDirty = page;
+    this.#dirty.add(page);
   }
 
   get(scope: string, key: string): Point | undefined {
-    return this.#scopes.get(scope)?.get(key)?.point;
+    const slot = this.slots.find(scope, key);
+    return slot < 0 ? undefined : this.slots.pointOf(slot);
   }
 
   /** Sequence of the current value of an index; undefined when nothing has it. */
   revisionAt(index: number): number | undefined {
-    return this.#slots.get(index)?.point?.revision;
+    const slot = this.slots.findIndex(index);
+    return slot < 0 ? undefined : this.slots.revision[slot];
+  }
+
+  /** Whether the time of a point is over. */
+  isExpired(slot: number, now: number): boolean {
+    const due = this.#expiry.dueOf(this.slots.index[slot] as number);
+    return due !== undefined && due <= now;
+  }
+
+  /** When a point goes, in running time; undefined when it stays. */
+  dueOf(slot: number): number | undefined {
+    return this.#expiry.dueOf(this.slots.index[slot] as number);
+  }
+
+  /** A point as JSON, with what is left of its time; undefined when that is over. */
+  jsonOf(slot: number, now: number): string | undefined {
+    const json = this.slots.openJsonOf(slot);
+    const due = this.#expiry.dueOf(this.slots.index[slot] as number);
+    if (due === undefined) return `${json}}`;
+    return due <= now ? undefined : `${json},"expiresMs":${Math.ceil(due - now)}}`;
+  }
+
+  get nextDue(): number {
+    return this.#expiry.nextDue;
+  }
+
+  takeDue(now: number, max: number): number[] {
+    return this.#expiry.takeDue(now, max);
+  }
+
+  putBackDue(indices: readonly number[]): void {
+    this.#expiry.putBack(indices);
   }
 
   hasScope(scope: string): boolean {
-    return this.#scopes.has(scope);
+    return this.slots.scopes.find(scope) !== undefined;
+  }
+
+  /** Goes on with the sorting for about a millisecond. @returns whether the order is there. */
+  sortSlice(): boolean {
+    return this.#order.buildSlice();
+  }
+
+  /** Slots from scope and key on, in order; the points must not change meanwhile. */
+  from(scope: string, key: string): Iterable<number> {
+    return this.#order.from(scope, key);
   }
 
   scopes(): string[] {
-    return [...this.#scopes.keys()].sort();
+    return [...this.slots.scopes.texts()].sort();
   }
 
-  keys(scope: string): readonly string[] {
-    const known = this.#sorted.get(scope);
-    if (known !== undefined) return known;
-    const sorted = [...(this.#scopes.get(scope)?.keys() ?? [])].sort();
-    this.#sorted.set(scope, sorted);
-    return sorted;
+  keys(scope: string): string[] {
+    const keys: string[] = [];
+    for (const slot of this.from(scope, "")) {
+      if (this.slots.scopeOf(slot) !== scope) break;
+      keys.push(this.slots.keyOf(slot));
+    }
+    return keys;
   }
 
   /** Points by scope and key, after a place; a scope that keeps the list to itself. */
   *list(after: Place | undefined, only: string | undefined): Iterable<Point> {
-    const scopes = only === undefined ? this.scopes() : [only];
-    for (const scope of scopes) {
-      if (after !== undefined && scope < after.scope) continue;
-      const keys = this.keys(scope);
-      let at = 0;
-      if (after?.scope === scope) at = firstAbove(keys, after.key);
-      for (; at < keys.length; at += 1) {
-        const point = this.get(scope, keys[at] ?? "");
-        if (point !== undefined) yield point;
-      }
+    const { slots } = this;
+    // The first text above another one is that one with the lowest character behind it.
+    const key = after === undefined ? "" : `${after.key}\0`;
+    for (const slot of this.from(after?.scope ?? only ?? "", key)) {
+      if (only !== undefined && slots.scopeOf(slot) !== only) return;
+      yield slots.pointOf(slot);
     }
   }
 
-  /** Rows that changed since the last call, for a checkpoint; undefined removes. */
-  takeDirty(): Map<number, string | undefined> {
-    const rows = new Map<number, string | undefined>();
-    for (const index of this.#dirty) {
-      const point = this.#slots.get(index)?.point;
-      rows.set(index, point === undefined ? undefined : JSON.stringify(point));
+  /** Slots of points that changed after a revision. */
+  changedSince(revision: number): number[] {
+    const { slots } = this;
+    const found: number[] = [];
+    for (let slot = 0; slot < slots.end; slot += 1) {
+      if ((slots.revision[slot] as number) > revision && slots.index[slot] !== 0) found.push(slot);
     }
+    return found;
+  }
+
+  /** Pages that changed since the last call, for a checkpoint. */
+  takeDirty(): Set<number> {
+    const pages = this.#dirty;
     this.#dirty = new Set();
-    return rows;
+    this.#lastDirty = -1;
+    return pages;
   }
 
-  /** Puts back rows whose checkpoint failed. */
-  returnDirty(indices: Iterable<number>): void {
-    for (const index of indices) this.#dirty.add(index);
+  /** Puts back pages whose checkpoint failed. */
+  returnDirty(pages: Iterable<number>): void {
+    for (const page of pages) this.#dirty.add(page);
   }
 
-  get hasDirty(): boolean {
-    return this.#dirty.size > 0;
+  /** Every page counts as changed. */
+  soilAll(): void {
+    const { slots } = this;
+    for (let slot = 0; slot < slots.end; slot += 1) {
+      const index = slots.index[slot] as number;
+      if (index !== 0) this.#soil(index);
+    }
+  }
+
+  /** The indices of one page that were ever used. */
+  indicesOfPage(page: number): number[] {
+    const indices = Array.from({ length: indicesPerPage }, (_, at) => page * indicesPerPage + at);
+    return indices.filter((index) => index > 0 && index < this.#nextIndex);
+  }
+
+  /** The slots of the points of one page, by index. */
+  slotsOfPage(page: number): number[] {
+    const slots: number[] = [];
+    for (let at = 0; at < indicesPerPage; at += 1) {
+      const slot = this.slots.findIndex(page * indicesPerPage + at);
+      if (slot >= 0) slots.push(slot);
+    }
+    return slots;
   }
 }
 
-/** Scope and key hold printable characters only. */
-function idOf(scope: string, key: string): string {
-  return `${scope}\0${key}`;
+function ttlOf(profile: string | undefined): number | undefined {
+  if (profile?.startsWith(ttlPrefix) !== true) return undefined;
+  return Number(profile.slice(ttlPrefix.length));
 }
 
-/** The place of the first key above `key` in a sorted list. */
-function firstAbove(keys: readonly string[], key: string): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((keys[middle] ?? "") <= key) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+function profileOf(ttlMs: number | undefined): string | undefined {
+  return ttlMs === undefined ? undefined : `${ttlPrefix}${ttlMs}`;
 }

@@ -1,10 +1,8 @@
 // The arguments of the operations of state, checked at the door: shapes, lengths, depth, types.
 // It must not know what is done with them.
 import { type Stream, streams } from "../journal/journal.ts";
-import type { Stamp } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { v } from "../util/shape.ts";
-import type { PointChange, PointType, Quality } from "./points.ts";
 
 /** Bounds of what one request may hold. */
 export const limits = {
@@ -19,8 +17,13 @@ export const limits = {
   linesPerCall: 5000,
   lineBytes: 8192,
   listMax: 1000,
-  /** Bytes of the values in one answer or part of one, beyond which it ends. */
-  answerValueBytes: 4_194_304,
+  /** Characters of the points in one answer or part of one, beyond which it ends. */
+  answerChars: 2_097_152,
+  /** Points that are asked for, or named, one by one. */
+  namesPerCall: 1000,
+  ttlMs: 315_576_000_000,
+  /** Definitions in the schema of one scope. */
+  schemaPoints: 1000,
   changesMax: 10_000,
   changesBytes: 4_194_304,
   waitMs: 30_000,
@@ -54,6 +57,14 @@ const stamp = v.object({
 });
 
 const token = v.optional(v.string());
+/** The person who causes a change, for the audit. */
+const by = v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128)));
+const places = v.pipe(
+  v.array(v.object({ scope: shortText, key: shortText })),
+  v.minLength(1),
+  v.maxLength(limits.namesPerCall),
+);
+const optionalSource = v.partial(v.object(source)).entries;
 const passphrase = v.pipe(v.string(), v.minLength(1), v.maxLength(1024));
 const events = v.array(
   v.object({
@@ -67,15 +78,28 @@ const events = v.array(
 
 /** Shapes of the arguments, by operation. */
 export const shapes = {
-  setMany: v.object({ ...source, flush, points: v.array(v.unknown()) }),
   appendEvent: v.object({ ...source, flush, events }),
   appendLines: v.object({ ...source, lines: v.array(v.string()) }),
-  get: v.object({
-    token,
-    scope: v.optional(shortText),
-    service: v.optional(shortText),
-    key: shortText,
+  getMany: v.object({ points: places }),
+  deleteMany: v.object({ points: places, by, reason: v.optional(shortText) }),
+  compareAndSet: v.looseObject({
+    ...optionalSource,
+    flush,
+    by,
+    expect: v.union([
+      v.strictObject({ value: v.unknown() }),
+      v.strictObject({ revision: number }),
+      v.strictObject({ absent: v.literal(true) }),
+    ]),
   }),
+  schemaSet: v.object({
+    scope: shortText,
+    schema: v.unknown(),
+    keep: v.optional(v.boolean(), false),
+    by,
+  }),
+  schemaGet: v.object({ scope: shortText }),
+  schemaDelete: v.object({ scope: shortText, by }),
   list: v.object({
     scope: v.optional(shortText),
     prefix: v.optional(v.pipe(v.string(), v.maxLength(255))),
@@ -84,7 +108,9 @@ export const shapes = {
   }),
   watch: v.object({
     scopes: v.optional(v.pipe(v.array(shortText), v.maxLength(1000))),
+    prefix: v.optional(v.pipe(v.string(), v.maxLength(255)), ""),
     after: v.optional(number),
+    epoch: v.optional(v.string()),
   }),
   changes: v.object({
     stream,
@@ -103,9 +129,15 @@ export const shapes = {
   nothing: v.optional(v.record(v.string(), v.unknown()), {}),
   backupCreate: v.object({ passphrase }),
   backupRestore: v.object({ path: v.pipe(v.string(), v.minLength(1)), passphrase }),
-  scope: v.object({ token, service: shortText }),
-  scopeKey: v.object({ token, service: shortText, key: shortText }),
-  set: v.object({ token, service: shortText, key: shortText, value: v.unknown() }),
+  scope: v.object({ token, service: v.optional(shortText), scope: v.optional(shortText), by }),
+  scopeKey: v.object({
+    token,
+    service: v.optional(shortText),
+    scope: v.optional(shortText),
+    key: shortText,
+    by,
+  }),
+  set: v.looseObject({ token, service: v.optional(shortText), scope: v.optional(shortText), by }),
 } as const;
 
 /** @throws PlantError LIMIT_REACHED. */
@@ -118,81 +150,6 @@ export function countOf(limit: string, asked: number | undefined, most: number):
   if (asked === undefined) return most;
   bound(limit, asked, most);
   return Math.max(1, asked);
-}
-
-/** About the bytes of a value as JSON, never less than half of them. */
-export function weightOf(value: unknown): number {
-  if (typeof value === "string") return Math.min(limits.valueBytes, 3 * value.length);
-  if (typeof value !== "object" || value === null) return 8;
-  return Buffer.byteLength(JSON.stringify(value));
-}
-
-const controls = /\p{Cc}/u;
-const plainName = /^[\x20-\x7e]{1,255}$/;
-
-/** @throws PlantError REQUEST_MALFORMED, LIMIT_REACHED. */
-export function checkName(what: string, name: unknown): string {
-  if (typeof name === "string" && plainName.test(name)) return name;
-  if (typeof name !== "string" || name.length === 0) throw malformed(`${what}: a text is needed`);
-  bound(`${what} bytes`, Buffer.byteLength(name), limits.nameBytes);
-  if (controls.test(name) || !name.isWellFormed()) {
-    throw malformed(`${what}: control characters are not allowed`);
-  }
-  return name;
-}
-
-const types: readonly unknown[] = ["bool", "i64", "u64", "f64", "text", "json"];
-const qualities: readonly unknown[] = ["good", "uncertain", "bad"];
-
-/**
- * One point of `set-many`. Written by hand, because it is done for every value of every device.
- * @throws PlantError REQUEST_MALFORMED, LIMIT_REACHED; `detail.reason` names the point.
- */
-export function checkPoint(point: unknown, at: number, now: Stamp): PointChange {
-  if (typeof point !== "object" || point === null) throw malformed(`points.${at}: an object`);
-  const given = point as Record<string, unknown>;
-  const { type, unit, quality = "good", reason, time } = given;
-  const scope = checkName(`points.${at}.scope`, given.scope);
-  const key = checkName(`points.${at}.key`, given.key);
-  const { value } = given;
-  if (value === undefined) throw malformed(`points.${at}.value: a value is needed`);
-  if (type !== undefined && !types.includes(type)) throw malformed(`points.${at}.type`);
-  if (!qualities.includes(quality)) throw malformed(`points.${at}.quality`);
-  if (unit !== undefined) checkText(`points.${at}.unit`, unit, 64);
-  if (reason !== undefined) checkText(`points.${at}.reason`, reason, 255);
-  checkValue(`points.${at}.value`, value, type as PointType | undefined);
-  return {
-    scope,
-    key,
-    value,
-    type: type as PointType | undefined,
-    unit: unit as string | undefined,
-    quality: quality as Quality,
-    reason: reason as string | undefined,
-    time: time === undefined ? now : checkStamp(`points.${at}.time`, time),
-  };
-}
-
-function checkText(what: string, text: unknown, max: number): void {
-  if (typeof text !== "string") throw malformed(`${what}: a text is needed`);
-  bound(`${what} characters`, text.length, max);
-}
-
-function checkStamp(what: string, time: unknown): Stamp {
-  if (!v.is(stamp, time)) throw malformed(`${what}: {wall, boot, mono, sync} is needed`);
-  const { wall, boot, mono, sync } = time;
-  return { wall: Math.round(wall), boot, mono: Math.round(mono), sync };
-}
-
-/** @throws PlantError REQUEST_MALFORMED when it is not of the type; LIMIT_REACHED. */
-function checkValue(what: string, value: unknown, type: PointType | undefined): void {
-  if (typeof value === "string") {
-    if (value.length > limits.valueBytes / 6) boundJson(what, value);
-  } else {
-    checkJson(what, value);
-  }
-  if (value === null || type === undefined || type === "json") return;
-  if (!fits(value, type)) throw malformed(`${what}: it is not of the type ${type}`);
 }
 
 /**
@@ -208,7 +165,7 @@ export function checkJson(what: string, value: unknown): void {
   boundJson(what, value);
 }
 
-function boundJson(what: string, value: unknown): void {
+export function boundJson(what: string, value: unknown): void {
   bound(`${what} bytes`, Buffer.byteLength(JSON.stringify(value)), limits.valueBytes);
 }
 
@@ -225,32 +182,7 @@ function depthOf(what: string, value: unknown, most: number): number {
   return deepest + 1;
 }
 
-function fits(value: unknown, type: PointType): boolean {
-  switch (type) {
-    case "bool":
-      return typeof value === "boolean";
-    case "f64":
-      return typeof value === "number";
-    case "text":
-      return typeof value === "string";
-    case "i64":
-      return isWhole(value, -(2n ** 63n), 2n ** 63n - 1n);
-    case "u64":
-      return isWhole(value, 0n, 2n ** 64n - 1n);
-    case "json":
-      return true;
-  }
-}
-
-/** A decimal string, or a number that holds a whole exactly. */
-function isWhole(value: unknown, min: bigint, max: bigint): boolean {
-  if (typeof value === "number") return Number.isSafeInteger(value) && value >= Number(min);
-  if (typeof value !== "string" || !/^-?(0|[1-9]\d{0,19})$/.test(value)) return false;
-  const whole = BigInt(value);
-  return whole >= min && whole <= max;
-}
-
-function malformed(reason: string): PlantError {
+export function malformed(reason: string): PlantError {
   return new PlantError("REQUEST_MALFORMED", { reason, count: 1 });
 }
 

@@ -9,6 +9,7 @@ import { exportOperations } from "./export-operations.ts";
 import { tellLoss } from "./loss.ts";
 import { plantdOperations } from "./plantd.ts";
 import { pointOperations } from "./point-operations.ts";
+import { schemaOperations } from "./schema-operations.ts";
 import { startSnapshots } from "./snapshot-schedule.ts";
 import { storeOperations } from "./store-operations.ts";
 import { streamOperations } from "./stream-operations.ts";
@@ -35,7 +36,7 @@ export interface State extends Running {
 /** Starts the state over an open journal: values are the checkpoint and the log after it. */
 export async function startState(deps: StateDeps, config: StateConfig): Promise<State> {
   const core = new StateCore(deps, config);
-  core.load();
+  await core.load();
   const loop = startLoop({
     clock: deps.clock,
     round: async (signal) => {
@@ -58,7 +59,7 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
   const close = async () => {
     await schedule?.[Symbol.asyncDispose]();
     await Promise.all([loop[Symbol.asyncDispose](), ledger[Symbol.asyncDispose]()]);
-    await core.tend();
+    await core.close();
     await core.saveWear();
   };
   return {
@@ -82,6 +83,7 @@ function operationsOf(core: StateCore): Record<string, Operation> {
   const points = pointOperations(core);
   return {
     ...points,
+    ...schemaOperations(core),
     ...streamOperations(core),
     ...exportOperations(core, points.list),
     ...backupOperations(core),

@@ -103,10 +103,16 @@ async function position(core: StateCore, args: unknown): Promise<unknown> {
 }
 
 function statsOf(core: StateCore): unknown {
+  const { deps, points, watchers, schemas } = core;
   return {
-    ...core.deps.journal.stats(),
-    points: core.points.count,
-    watchers: core.watchers.count,
+    ...deps.journal.stats(),
+    points: points.count,
+    expiring: points.expiring,
+    scopes: points.slots.scopes.count,
+    schemas: schemas.count,
+    watchers: watchers.count,
+    checkpointAgeMs: Math.round(deps.clock.monotonicMs() - core.checkpointAtMs),
+    runMs: Math.round(deps.journal.runMs()),
     wear: core.wear.report(),
     ...storeStats(core),
   };

@@ -691,6 +691,37 @@ export const catalogue = {
     ["the name is misspelt", "the device was never polled"],
     "plant state list",
   ),
+  STATE_CONFLICT: entry(
+    1,
+    "{key} of {scope} is not what was expected",
+    ["somebody else changed it first"],
+    "read it again, and decide anew",
+  ),
+  SCHEMA_VIOLATED: entry(
+    usage,
+    "{key} of {scope} is to be {wanted}; given was {given}",
+    ["the value is of another type or out of range", "the schema of the scope is too narrow"],
+    "plant state get plantd/schemas {scope}",
+  ),
+  SCHEMA_UNFIT: entry(
+    1,
+    "{count} points of {scope} do not fit the schema",
+    ["they were set before there was one"],
+    "mend or delete those named, or set the schema with keep",
+  ),
+  SCOPE_RESERVED: entry(
+    notAllowed,
+    "The scope {scope} belongs to the store itself",
+    ["the name was chosen by chance"],
+    "choose a name that does not begin with plantd/",
+  ),
+  WATCH_GONE: entry(
+    1,
+    "What was deleted after {after} is not known any more; it is from {since} on",
+    ["the store was started again or restored", "very much was deleted at once"],
+    "list the points anew and watch from the position of the list",
+    true,
+  ),
   SCOPE_EXISTS: entry(1, "The scope {scope} exists", ["it was created before"], "plant state list"),
   SCOPE_NOT_FOUND: entry(
     missing,

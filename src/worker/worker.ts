@@ -11,6 +11,7 @@ export type { Frames } from "../mdp/mdp.ts";
 export type { RawRequest } from "./assignment.ts";
 export {
   byOperation,
+  JsonText,
   type Operation,
   type RawOperation,
   type WorkerRequest,

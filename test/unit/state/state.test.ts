@@ -267,7 +267,7 @@ test("long values end a page, and a part of a watch, before a message is too lar
     told.push(...points.map(({ key }) => key));
     if (told.length === keys.length) leave.abort();
   };
-  await store.call("watch", { after: 2 }, { partial, signal: leave.signal });
+  await store.call("watch", { after: 202 }, { partial, signal: leave.signal });
   assert.deepEqual(told.toSorted(), keys);
 });
 
@@ -279,11 +279,11 @@ test("a watch tells what changed since a revision, then what changes, and ends",
   const partial = async (data: unknown) => {
     parts.push((data as { points: { key: string }[] }).points);
   };
-  const watch = store.call("watch", { scopes: ["device/m1"], after: 2 }, { partial });
+  const watch = store.call("watch", { scopes: ["device/m1"], after: 3 }, { partial });
   await store.clock.advance(1);
   await store.call("set-many", many(2, [point("c", 3), { scope: "other", key: "x", value: 1 }]));
   await store.clock.advance(30_000);
-  assert.deepEqual(await watch, { position: 8 });
+  assert.deepEqual(await watch, { position: 8, epoch: store.journal.epoch });
   assert.deepEqual(
     parts.map((points) => points.map(({ key }) => key)),
     [["b"], ["c"]],
@@ -460,14 +460,14 @@ test("a checkpoint that failed is written with the next one", async () => {
   const { journal } = store;
   const save = journal.saveCheckpoint.bind(journal);
   const sizes: number[] = [];
-  journal.saveCheckpoint = async (rows, mark) => {
-    sizes.push(rows.size);
+  journal.saveCheckpoint = async (pages, mark) => {
+    sizes.push(pages.size);
     if (sizes.length === 1) throw new PlantError("STORE_FULL", { roomBytes: 1 });
-    await save(rows, mark);
+    await save(pages, mark);
   };
   await store.clock.advance(1000);
   await store.clock.advance(1000);
-  assert.deepEqual(sizes, [2, 2]);
+  assert.deepEqual(sizes, [1, 1]);
 });
 
 test("a store is replaced by one backup at a time", async () => {
