@@ -7,7 +7,7 @@ import { type Database, open as openLmdb } from "lmdb";
 import { PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
 import { makeDataFile, makeStoreFolder, syncPath } from "./birth.ts";
-import { asDiskError, asOpenError, asReadError } from "./failure.ts";
+import { asDiskError, asStoreError } from "./failure.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { dataVersion } from "./meta-pages.ts";
 import { costOf, type Most, mostOf, type Write } from "./need.ts";
@@ -117,7 +117,7 @@ export async function openDisk(options: DiskOptions): Promise<Disk> {
   try {
     makeStoreFolder(folder);
   } catch (error) {
-    throw asOpenError(error, folder);
+    throw asStoreError(error, folder);
   }
   const lock = await lockFolder(folder);
   try {
@@ -128,7 +128,7 @@ export async function openDisk(options: DiskOptions): Promise<Disk> {
     return new LmdbDisk(options, lock);
   } catch (error) {
     lock.close();
-    throw asOpenError(error, folder);
+    throw asStoreError(error, folder);
   }
 }
 
@@ -194,7 +194,13 @@ class LmdbDisk implements Disk {
     this.#root = openLmdb<Buffer, Uint8Array>({ ...environmentOf(folder, roomBytes), ...binary });
     const path = join(folder, dataFile);
     this.#runway = new Runway({ path, aheadBytes, limitBytes: this.#fileMax });
-    this.#pageBytes = this.#seeFile();
+    try {
+      this.#pageBytes = this.#seeFile();
+    } catch (error) {
+      // Without a reader's place nothing can be seen; what is open must not stay so.
+      void this.#root.close();
+      throw error;
+    }
     this.#liveBytes = this.#usedBytes;
     this.#runway.extend(this.#usedBytes);
   }
@@ -223,7 +229,7 @@ class LmdbDisk implements Disk {
       this.#tables.set(name, table);
       return table;
     } catch (error) {
-      const failure = asOpenError(error, this.#folder);
+      const failure = asStoreError(error, this.#folder);
       // A table that is new is a commit of its own.
       if (failure.code === "STORE_UNUSABLE") this.#giveUp(failure);
       throw failure;
@@ -234,7 +240,7 @@ class LmdbDisk implements Disk {
     try {
       return this.#table(table).get(key);
     } catch (error) {
-      throw asReadError(error, this.#folder);
+      throw asStoreError(error, this.#folder);
     }
   }
 
@@ -242,7 +248,7 @@ class LmdbDisk implements Disk {
     try {
       yield* this.#range(table, options);
     } catch (error) {
-      throw asReadError(error, this.#folder);
+      throw asStoreError(error, this.#folder);
     }
   }
 

@@ -5,22 +5,16 @@ import { PlantError } from "../util/errors.ts";
 /** A medium with less than this counts as full when a commit fails. */
 const mediumSpareBytes = 4 * 1_048_576;
 
-/** The code of what keeps the environment or a table of it from opening. */
-export function asOpenError(error: unknown, folder: string): PlantError {
+/** The code of what keeps the environment or a table of it from opening, or rows from reading. */
+export function asStoreError(error: unknown, folder: string): PlantError {
   if (error instanceof PlantError) return error;
   const { message } = error as Error;
+  if (message.startsWith("MDB_READERS_FULL")) {
+    return new PlantError("STORE_CROWDED", { folder }, { cause: error });
+  }
   const isDamaged = /^MDB_(CORRUPTED|INVALID|PAGE_NOTFOUND|PANIC|VERSION_MISMATCH)/.test(message);
   const detail = { folder, reason: message };
   return new PlantError(isDamaged ? "STORE_DAMAGED" : "STORE_UNUSABLE", detail, { cause: error });
-}
-
-/** The code of what keeps rows from being read. */
-export function asReadError(error: unknown, folder: string): PlantError {
-  const { message } = error as Error;
-  if (!(error instanceof PlantError) && message.startsWith("MDB_READERS_FULL")) {
-    return new PlantError("STORE_CROWDED", { folder }, { cause: error });
-  }
-  return asOpenError(error, folder);
 }
 
 /** The code of a failed commit; the package tells the cause by a second promise. */
