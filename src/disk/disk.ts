@@ -13,7 +13,7 @@ import { dataVersion } from "./meta-pages.ts";
 import { costOf, type Most, mostOf, type Write } from "./need.ts";
 import { flawOfBranches, freeRoomOf, newerVersionOf } from "./pages.ts";
 import { Runway } from "./runway.ts";
-import { startWear } from "./wear.ts";
+import { startWear, type Wear, wearSourcesOf } from "./wear.ts";
 
 export { syncPath } from "./birth.ts";
 export type { Write } from "./need.ts";
@@ -38,7 +38,7 @@ export interface RangeOptions {
 }
 
 /** Counters since opening, and sizes. */
-export interface DiskStats {
+export interface DiskStats extends Wear {
   readonly commits: number;
   /** Bytes of keys and values given to `commit`. */
   readonly bytesPut: number;
@@ -53,8 +53,11 @@ export interface DiskStats {
   readonly mapBytes: number;
   /** Times the device was told to write what it holds: two per commit, and those of the zeros. */
   readonly flushes: number;
-  /** Bytes this process had written to storage; absent where the kernel does not say. */
-  readonly deviceBytes?: number;
+  /**
+   * Bytes this store wrote since opening: pages, first pages, zeros, copies. All of them are
+   * flushed at once, so they are what the device was given, but for the file system's own records.
+   */
+  readonly deviceBytes: number;
 }
 
 /**
@@ -98,6 +101,8 @@ export const dataFile = "data.mdb";
 const tablesMax = 32;
 /** How much of the reserve writes leave free. */
 const reserveShare: Readonly<Record<Room, number>> = { common: 1, urgent: 0.5, reserve: 0 };
+/** What a medium writes at least. */
+const blockBytes = 4096;
 /** Pages that LMDB touches beside those of the data: branches, free list, named tables. */
 const spareBytes = 64 * 1024;
 /** Commits between two measures of the room in use. */
@@ -153,7 +158,7 @@ function environmentOf(path: string, roomBytes: number) {
   // `safeRestore` is missing in the package's types. Without `eventTurnBatching` no promise of
   // the package's own rejects unheard when a commit fails, which would end the process.
   const safety = { overlappingSync: false, safeRestore: true, eventTurnBatching: false };
-  return { path, noSubdir: false, mapSize, maxDbs: tablesMax, ...safety };
+  return { path, noSubdir: false, mapSize, maxDbs: tablesMax, trackMetrics: true, ...safety };
 }
 
 function fileMaxOf(roomBytes: number): number {
@@ -169,7 +174,7 @@ class LmdbDisk implements Disk {
   readonly #lock: Server;
   readonly #root;
   readonly #runway: Runway;
-  readonly #wear = startWear();
+  readonly #wear: () => Wear;
   readonly #fileMax: number;
   readonly #pageBytes: number;
   readonly #tables = new Map<string, Database<Buffer, Uint8Array>>();
@@ -177,6 +182,8 @@ class LmdbDisk implements Disk {
   #bytesPut = 0;
   #usedBytes = 0;
   #mapBytes = 0;
+  #pagesWritten = 0;
+  #copiedBytes = 0;
   /** Never below what is in use: the last measure and all that was put since. */
   #liveBytes = 0;
   #sinceMeasure = 0;
@@ -192,6 +199,7 @@ class LmdbDisk implements Disk {
     this.#lock = lock;
     this.#fileMax = fileMaxOf(roomBytes);
     this.#root = openLmdb<Buffer, Uint8Array>({ ...environmentOf(folder, roomBytes), ...binary });
+    this.#wear = startWear(wearSourcesOf(folder));
     const path = join(folder, dataFile);
     this.#runway = new Runway({ path, aheadBytes, limitBytes: this.#fileMax });
     try {
@@ -207,9 +215,11 @@ class LmdbDisk implements Disk {
 
   /** Looks how far the file is used; returns the size of a page. */
   #seeFile(): number {
-    const { pageSize, lastPageNumber, mapSize } = this.#root.getStats() as EnvironmentStats;
+    const found = this.#root.getStats() as EnvironmentStats;
+    const { pageSize, lastPageNumber, mapSize, pagesWritten } = found;
     this.#usedBytes = (lastPageNumber + 1) * pageSize;
     this.#mapBytes = mapSize;
+    this.#pagesWritten = pagesWritten;
     return pageSize;
   }
 
@@ -357,11 +367,19 @@ class LmdbDisk implements Disk {
     } finally {
       rmSync(copying, { recursive: true, force: true });
     }
-    return statSync(path).size;
+    const { size } = statSync(path);
+    this.#copiedBytes += size;
+    return size;
+  }
+
+  /** Of a first page one block is written. */
+  #deviceBytes(): number {
+    const blocks = this.#commits * blockBytes;
+    const pages = this.#pagesWritten * this.#pageBytes;
+    return pages + blocks + this.#runway.bytes + this.#copiedBytes;
   }
 
   stats(): DiskStats {
-    const deviceBytes = this.#wear.bytes();
     const isOpen = this.#closing === undefined && this.#failure === undefined;
     if (isOpen && this.#sinceMeasure > 0) this.#measure();
     return {
@@ -373,7 +391,8 @@ class LmdbDisk implements Disk {
       usedBytes: this.#usedBytes,
       mapBytes: this.#mapBytes,
       flushes: this.#commits * 2 + this.#runway.flushes,
-      ...(deviceBytes === undefined ? {} : { deviceBytes }),
+      deviceBytes: this.#deviceBytes(),
+      ...this.#wear(),
     };
   }
 
@@ -396,6 +415,8 @@ interface EnvironmentStats {
   readonly pageSize: number;
   readonly lastPageNumber: number;
   readonly mapSize: number;
+  /** Since opening, without the first pages. */
+  readonly pagesWritten: number;
 }
 
 /** The part of the room that common writes leave free. */

@@ -32,6 +32,7 @@ export class Runway {
   #isStopped = false;
   #waits = 0;
   #flushes = 0;
+  #bytes = 0;
 
   constructor(options: RunwayOptions) {
     this.#options = options;
@@ -39,6 +40,11 @@ export class Runway {
 
   get flushes(): number {
     return this.#flushes;
+  }
+
+  /** Bytes of zeros written. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /**
@@ -90,6 +96,7 @@ export class Runway {
       const { bytesWritten } = await handle.write(zeros, 0, length, this.#end);
       await handle.datasync();
       this.#flushes += 1;
+      this.#bytes += bytesWritten;
       this.#end += bytesWritten;
       this.#at = this.#end;
       if (this.#isWanted) return;

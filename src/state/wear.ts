@@ -5,7 +5,7 @@ import { hasCode } from "../util/errors.ts";
 
 /** Counters since the store was opened. */
 export interface WearCounters {
-  /** Bytes written to storage; absent where the kernel does not say. */
+  /** Bytes written to storage; absent where nobody counts them. */
   readonly deviceBytes?: number;
   /** Bytes of keys and values given to commits. */
   readonly bytesPut: number;

@@ -75,7 +75,7 @@ function check(disk: Disk): void {
 
 function fillMedium(): void {
   try {
-    for (let at = 0; ; at += 1) writeFileSync(ballast, Buffer.alloc(16_384), { flag: "a" });
+    for (;;) writeFileSync(ballast, Buffer.alloc(16_384), { flag: "a" });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
   }

@@ -111,6 +111,7 @@ const noDisk = {
   usedBytes: 0,
   mapBytes: 1,
   flushes: 0,
+  deviceBytes: 0,
 };
 const nonce = new Uint8Array(16);
 function request(code: string, key = generateSigningKey()) {
