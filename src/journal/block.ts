@@ -223,6 +223,11 @@ export function blockPoints(block: Uint8Array): PointColumns | undefined {
   return pointColumns(records as unknown as readonly BatchRecord[], head.first);
 }
 
+/** The checksum that a block says it has. */
+export function checksumOf(block: Uint8Array): number {
+  return block.length < 4 ? 0 : bufferOf(block).readUInt32BE(0);
+}
+
 /**
  * The head of a block whose checksum fits; its records are not looked at.
  * @throws PlantError STORE_DAMAGED, STORE_FORMAT_NEWER.

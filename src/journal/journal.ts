@@ -208,7 +208,6 @@ class DiskJournal implements Journal {
   readonly #end: (error: Error | undefined) => void;
   #closing: Promise<void> | undefined;
   #trimmed = 0;
-  #damaged = 0;
 
   constructor(deps: JournalDeps, options: JournalOptions, opened: Opened) {
     const { promise, resolve } = Promise.withResolvers<Error | undefined>();
@@ -311,12 +310,7 @@ class DiskJournal implements Journal {
   }
 
   read(query: ChangesQuery): Changes {
-    try {
-      return this.#reader.read(query, this.head(query.stream), this.epoch);
-    } catch (error) {
-      if (error instanceof PlantError && error.code === "STORE_DAMAGED") this.#damaged += 1;
-      throw error;
-    }
+    return this.#reader.read(query, this.head(query.stream), this.lineage);
   }
 
   blocks(stream: Stream, after: number): Iterable<Block> {
@@ -486,7 +480,7 @@ class DiskJournal implements Journal {
       ...waiting,
       ...this.#retention.stats(),
       trimmedBlocks: this.#trimmed,
-      damagedReads: this.#damaged,
+      damagedReads: this.#reader.damaged,
       consumers: this.#marks.count,
       epochs: this.#opened.lineage.length,
     };

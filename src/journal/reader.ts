@@ -1,10 +1,11 @@
 // Reads the log: records after a sequence, the first one kept, blocks old enough to go.
 // It must not know who reads, or write anything.
-import type { Disk } from "../disk/disk.ts";
-import { PlantError } from "../util/errors.ts";
-import { decodeBlock, decodeHead, type NumberedRecord } from "./block.ts";
+import { coverBody } from "../batch/batch.ts";
+import type { Disk, Row } from "../disk/disk.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
+import { checksumOf, decodeBlock, decodeHead, type NumberedRecord } from "./block.ts";
 import { type BlockHead, lastOfRecord, type Stream } from "./head.ts";
-import { blockBounds, blockKey, logTable } from "./tables.ts";
+import { blockBounds, blockKey, type EpochEntry, firstOfKey, logTable } from "./tables.ts";
 
 /** What to read: at most `limit` records and about `bytesMax` bytes, but always one if any. */
 export interface ChangesQuery {
@@ -12,6 +13,11 @@ export interface ChangesQuery {
   readonly after: number;
   readonly limit: number;
   readonly bytesMax: number;
+  /**
+   * Records that are damaged come as a cover `corrupt` in their place, so that a reader can go on;
+   * without it they are STORE_DAMAGED.
+   */
+  readonly coversDamage?: boolean | undefined;
 }
 
 /** Records of one epoch, in order, without a gap. */
@@ -29,13 +35,25 @@ export interface Block {
   readonly bytes: Uint8Array;
 }
 
-/** About the bytes of a point as JSON, without its value. */
+/** About the bytes of a point, and of a line, as JSON, without what it says. */
 const pointWeight = 230;
+const lineWeight = 50;
+
+/** A block that was decoded and not read to its end. */
+interface Opened {
+  readonly checksum: number;
+  readonly head: BlockHead;
+  readonly records: readonly NumberedRecord[];
+}
 
 export class LogReader {
   readonly #disk: Disk;
   /** First sequence kept per stream; absent until asked for. */
   readonly #firsts = new Map<Stream, number>();
+  /** The next page goes on in it. */
+  #opened: Opened | undefined;
+  /** Reads that found damage. */
+  damaged = 0;
 
   constructor(disk: Disk) {
     this.#disk = disk;
@@ -65,35 +83,85 @@ export class LogReader {
     return undefined;
   }
 
-  read({ stream, after, limit, bytesMax }: ChangesQuery, head: number, epoch: string): Changes {
+  /**
+   * @param lineage epochs, the newest last.
+   * @throws PlantError SEQUENCE_AHEAD, SEQUENCE_GONE, STORE_DAMAGED.
+   */
+  read(query: ChangesQuery, head: number, lineage: readonly EpochEntry[]): Changes {
+    const { stream, after } = query;
     if (after > head) throw new PlantError("SEQUENCE_AHEAD", { stream, sequence: after, head });
     const first = this.first(stream, head);
     if (after < first - 1) {
       throw new PlantError("SEQUENCE_GONE", { stream, sequence: after + 1, first });
     }
-    if (after === head) return { epoch, records: [], last: after, head };
-    const records: NumberedRecord[] = [];
-    let last = after;
-    let bytes = 0;
-    let found: string | undefined;
-    for (const { value } of this.#blocksFrom(stream, after + 1)) {
-      const block = decodeHead(value);
-      if (found !== undefined && block.epoch !== found) break;
-      if (block.last <= after) continue;
-      if (block.first > last + 1)
-        throw new PlantError("STORE_DAMAGED", { reason: `a gap in ${stream}` });
-      found = block.epoch;
-      for (const record of decodeBlock(value).records) {
-        const reached = lastOfRecord(record, record.sequence);
-        if (reached <= after) continue;
-        bytes += weightOf(record);
-        const isOver = records.length >= limit || (records.length > 0 && bytes > bytesMax);
-        if (isOver || record.sequence > head) return { epoch: found, records, last, head };
-        records.push(record);
-        last = reached;
+    const page = new Page(query, head);
+    if (after === head) return page.answer(epochOf(lineage, stream, head + 1));
+    for (const { key, value } of this.#blocksFrom(stream, after + 1)) {
+      const begins = firstOfKey(key);
+      const block = this.#open(value, query.coversDamage === true);
+      if (begins > page.last + 1 || block === undefined) {
+        if (block !== undefined) this.#refuse(`a gap in ${stream}`, query);
+        if (page.epoch !== undefined) break;
+        return this.#overDamage(query, head, { lineage, missing: block !== undefined, begins });
+      }
+      if (page.epoch !== undefined && block.head.epoch !== page.epoch) break;
+      if (block.head.last <= after) continue;
+      page.epoch = block.head.epoch;
+      if (!page.take(block.records)) {
+        this.#opened = block;
+        break;
       }
     }
-    return { epoch: found ?? epoch, records, last, head };
+    return page.answer(page.epoch ?? epochOf(lineage, stream, after + 1));
+  }
+
+  /** A block, decoded; undefined for a damaged one that is to be covered. */
+  #open(value: Uint8Array, coversDamage: boolean): Opened | undefined {
+    const checksum = checksumOf(value);
+    const known = this.#opened;
+    this.#opened = undefined;
+    if (known?.checksum === checksum) return known;
+    try {
+      return { checksum, ...decodeBlock(value) };
+    } catch (error) {
+      if (!hasCode(error, "STORE_DAMAGED")) throw error;
+      this.damaged += 1;
+      if (!coversDamage) throw error;
+      return undefined;
+    }
+  }
+
+  #refuse(reason: string, { coversDamage }: ChangesQuery): void {
+    this.damaged += 1;
+    if (coversDamage !== true) throw new PlantError("STORE_DAMAGED", { reason });
+  }
+
+  /**
+   * A cover in the place of damaged records, from what the keys around them say.
+   * @param place `missing` when the damage is a gap before the block that `begins` there.
+   */
+  #overDamage(
+    { stream, after }: ChangesQuery,
+    head: number,
+    place: {
+      readonly lineage: readonly EpochEntry[];
+      readonly missing: boolean;
+      readonly begins: number;
+    },
+  ): Changes {
+    const { lineage, missing, begins } = place;
+    const sequence = missing ? after + 1 : begins;
+    let to = missing ? begins - 1 : head;
+    if (!missing) {
+      const above = { from: blockKey(stream, begins + 1), to: blockBounds(stream).to, limit: 1 };
+      for (const { key } of this.#disk.range(logTable, above)) to = firstOfKey(key) - 1;
+    }
+    // A cover belongs to one epoch.
+    for (const { cuts } of lineage) if (cuts[stream] >= sequence) to = Math.min(to, cuts[stream]);
+    const count = to - sequence + 1;
+    const body = coverBody({ reason: "corrupt", count, definitions: [], last: [] });
+    const records = [{ sequence, kind: "cover", to, body }];
+    return { epoch: epochOf(lineage, stream, sequence), records, last: to, head };
   }
 
   /** Blocks of a stream in order, from the one that holds the sequence after `after`. */
@@ -105,7 +173,7 @@ export class LogReader {
   }
 
   /** Blocks in order, the one that holds `sequence` first. */
-  *#blocksFrom(stream: Stream, sequence: number): Iterable<{ value: Uint8Array }> {
+  *#blocksFrom(stream: Stream, sequence: number): Iterable<Row> {
     const { from: low, to: high } = blockBounds(stream);
     let from = low;
     const below = { from: low, to: blockKey(stream, sequence + 1), reverse: true, limit: 1 };
@@ -114,10 +182,53 @@ export class LogReader {
   }
 }
 
+/** Records being put together, up to a query's bounds. */
+class Page {
+  epoch: string | undefined;
+  last: number;
+  readonly #query: ChangesQuery;
+  readonly #head: number;
+  readonly #records: NumberedRecord[] = [];
+  #bytes = 0;
+
+  constructor(query: ChangesQuery, head: number) {
+    this.#query = query;
+    this.#head = head;
+    this.last = query.after;
+  }
+
+  /** Takes records of a block; false when not all of them. */
+  take(records: readonly NumberedRecord[]): boolean {
+    const { after, limit, bytesMax } = this.#query;
+    for (const record of records) {
+      const reached = lastOfRecord(record, record.sequence);
+      if (reached <= after) continue;
+      this.#bytes += weightOf(record);
+      const taken = this.#records.length;
+      const isOver = taken >= limit || (taken > 0 && this.#bytes > bytesMax);
+      if (isOver || record.sequence > this.#head) return false;
+      this.#records.push(record);
+      this.last = reached;
+    }
+    return true;
+  }
+
+  answer(epoch: string): Changes {
+    return { epoch, records: this.#records, last: this.last, head: this.#head };
+  }
+}
+
+/** The epoch that a sequence of a stream is of; the newest one for the next to come. */
+function epochOf(lineage: readonly EpochEntry[], stream: Stream, sequence: number): string {
+  const found = lineage.findLast(({ cuts }) => cuts[stream] < sequence);
+  return (found ?? lineage[0])?.epoch ?? "";
+}
+
 /** About the bytes of a record as JSON. */
 function weightOf(record: NumberedRecord): number {
-  if (record.kind !== "point") return JSON.stringify(record).length;
-  const { value } = record;
+  const { kind, text, value } = record;
+  if (kind === "line" && typeof text === "string") return lineWeight + text.length;
+  if (kind !== "point") return JSON.stringify(record).length;
   if (typeof value === "string") return pointWeight + value.length;
   if (typeof value !== "object" || value === null) return pointWeight;
   return pointWeight + JSON.stringify(value).length;

@@ -2,7 +2,7 @@
 // It must not know when they are written.
 import type { Disk, Write } from "../disk/disk.ts";
 import { PlantError } from "../util/errors.ts";
-import { decodeHead } from "./block.ts";
+import { checkedHead } from "./block.ts";
 import { type Format, type Stream, streams } from "./head.ts";
 import { decodeSource, encodeSource, type SourceState } from "./source.ts";
 
@@ -54,6 +54,11 @@ export function blockKey(stream: Stream, first: number): Uint8Array {
   return key;
 }
 
+/** The first sequence of the block with this key. */
+export function firstOfKey(key: Uint8Array): number {
+  return Number(Buffer.from(key.buffer, key.byteOffset, key.byteLength).readBigUInt64BE(1));
+}
+
 /** Keys between which all blocks of a stream lie. */
 export function blockBounds(stream: Stream): { from: Uint8Array; to: Uint8Array } {
   const from = blockKey(stream, 0);
@@ -100,6 +105,7 @@ export function lineageWrite(lineage: readonly EpochEntry[]): Write {
 /**
  * The last sequence of each stream: by the log, and at least what the newest epoch says; and the
  * running time, by the log and what was kept of it.
+ * @throws PlantError STORE_DAMAGED when a newest block is: where the numbers go on is not known.
  */
 export function readHeads(
   disk: Disk,
@@ -109,7 +115,7 @@ export function readHeads(
   const heads = forStreams((stream) => {
     const said = epoch?.cuts[stream] ?? 0;
     for (const row of disk.range(logTable, { ...blockBounds(stream), reverse: true, limit: 1 })) {
-      const head = decodeHead(row.value);
+      const head = checkedHead(row.value);
       runMs = Math.max(runMs, head.runMs);
       return Math.max(said, head.last);
     }

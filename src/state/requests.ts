@@ -26,6 +26,8 @@ export const limits = {
   schemaPoints: 1000,
   changesMax: 10_000,
   changesBytes: 4_194_304,
+  /** Records in one part of a stream: what one turn of the loop makes. */
+  changesPerPart: 2000,
   waitMs: 30_000,
   /** Requests that wait for changes of a stream, and watches, at one time. */
   waitingMax: 128,
@@ -118,6 +120,8 @@ export const shapes = {
     limit: v.optional(number),
     bytesMax: v.optional(number),
     waitMs: v.optional(number),
+    parts: v.optional(v.boolean(), false),
+    coversDamage: v.optional(v.boolean(), false),
   }),
   ack: v.object({
     consumer: shortText,
@@ -193,10 +197,13 @@ export function boundChanges(asked: v.InferOutput<typeof shapes.changes>): {
   limit: number;
   bytesMax: number;
   waitMs: number;
+  parts: boolean;
+  coversDamage: boolean;
 } {
-  const { stream, after } = asked;
-  const limit = countOf("changes limit", asked.limit, limits.changesMax);
+  const { stream, after, parts, coversDamage } = asked;
+  const most = parts ? limits.changesPerPart : limits.changesMax;
+  const limit = countOf("changes limit", asked.limit, most);
   const bytesMax = countOf("changes bytesMax", asked.bytesMax, limits.changesBytes);
   bound("changes waitMs", asked.waitMs ?? 0, limits.waitMs);
-  return { stream, after, limit, bytesMax, waitMs: asked.waitMs ?? 0 };
+  return { stream, after, limit, bytesMax, waitMs: asked.waitMs ?? 0, parts, coversDamage };
 }

@@ -65,23 +65,63 @@ async function appendLines(core: StateCore, args: unknown): Promise<unknown> {
 async function changes(core: StateCore, request: WorkerRequest): Promise<unknown> {
   const query = boundChanges(check(shapes.changes, request.args));
   core.refuseWhileRestoring();
-  const { journal, clock } = core.deps;
-  const found = journal.read(query);
+  if (query.parts) return await changesInParts(core, request, query);
+  const found = core.deps.journal.read(query);
   if (found.records.length > 0 || query.waitMs === 0) return found;
+  await using over = startWait(core, query.waitMs, request.signal);
+  await core.deps.journal.grown(query.stream, over.signal);
+  core.refuseWhileRestoring();
+  return core.deps.journal.read(query);
+}
+
+/** Records up to the head, and for `waitMs` what comes; each part is of one epoch. */
+async function changesInParts(
+  core: StateCore,
+  request: WorkerRequest,
+  query: ReturnType<typeof boundChanges>,
+): Promise<unknown> {
+  const { journal } = core.deps;
+  const { stream, waitMs } = query;
+  await using over = startWait(core, waitMs, request.signal);
+  let { after } = query;
+  let head = journal.head(stream);
+  for (;;) {
+    core.refuseWhileRestoring();
+    const found = journal.read({ ...query, after });
+    head = found.head;
+    if (found.records.length > 0) {
+      const { epoch, records, last } = found;
+      await request.partial({ epoch, records, last });
+      after = last;
+      // Others have their turn between two parts.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      request.signal.throwIfAborted();
+    }
+    if (after < head) continue;
+    if (waitMs === 0 || over.signal.aborted) return { last: after, head };
+    await journal.grown(stream, over.signal);
+  }
+}
+
+/** A bounded wait of one of a bounded number; it is over after `ms` or when the caller gives up. */
+function startWait(
+  core: StateCore,
+  ms: number,
+  signal: AbortSignal,
+): AsyncDisposable & { readonly signal: AbortSignal } {
   bound("changes that are waited for", core.waiting + 1, limits.waitingMax);
   core.waiting += 1;
   const over = new AbortController();
-  const stop = AbortSignal.any([over.signal, request.signal]);
-  const timed = clock.sleep(query.waitMs, stop).then(() => over.abort());
-  try {
-    await journal.grown(query.stream, stop);
-  } finally {
-    core.waiting -= 1;
-    over.abort();
-    await timed;
-  }
-  core.refuseWhileRestoring();
-  return journal.read(query);
+  const stop = AbortSignal.any([over.signal, signal]);
+  const timed = core.deps.clock.sleep(ms, stop).then(() => over.abort());
+  return {
+    signal: stop,
+    async [Symbol.asyncDispose]() {
+      core.waiting -= 1;
+      over.abort();
+      await timed;
+    },
+  };
 }
 
 async function position(core: StateCore, args: unknown): Promise<unknown> {

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { openDisk } from "../../../src/disk/disk.ts";
+import { readCover } from "../../../src/batch/batch.ts";
+import { type Disk, openDisk, type Row } from "../../../src/disk/disk.ts";
 import { decodeBlock, encodeBlock } from "../../../src/journal/block.ts";
 import type { AppendRequest, Journal } from "../../../src/journal/journal.ts";
 import { type Stream, streams } from "../../../src/journal/journal.ts";
@@ -79,21 +80,77 @@ test("a damaged block is refused", () => {
   }
 });
 
-test("a damaged block in the store is told when it is read, and counted", async () => {
-  using folder = temporaryFolder();
-  {
-    await using journal = await openTestJournal(folder.path);
+/** Three blocks of three lines each; then the first bytes of `damage` them. */
+async function damagedStore(folder: string, damage: (disk: Disk, rows: Row[]) => Promise<void>) {
+  for (let opening = 0; opening < 3; opening += 1) {
+    await using journal = await openTestJournal(folder);
     await journal.append(request("a", 3));
   }
-  {
-    await using disk = await openDisk({ folder: join(folder.path, "s"), roomBytes: 1e8 });
-    for (const { key, value } of [...disk.range("log")]) {
-      await disk.commit([{ table: "log", key, value: flip(Buffer.from(value), 70) }]);
+  await using disk = await openDisk({ folder: join(folder, "s"), roomBytes: 1e8 });
+  await damage(disk, [...disk.range("log")]);
+}
+const flipRow =
+  (place: number, at: number) =>
+  async (disk: Disk, rows: Row[]): Promise<void> => {
+    const { key, value } = rows[place]!;
+    await disk.commit([{ table: "log", key, value: flip(Buffer.from(value), at) }]);
+  };
+const removeRow = async (disk: Disk, rows: Row[]) => {
+  await disk.commit([{ table: "log", key: rows[1]!.key }]);
+};
+
+const damagesInStore: Record<string, (disk: Disk, rows: Row[]) => Promise<void>> = {
+  "a bit of its records": flipRow(1, 70),
+  "a bit of its checksum": flipRow(1, 2),
+  "a bit of its version": flipRow(1, 4),
+  "a bit of its last sequence": flipRow(1, 31),
+  "a bit of its epoch": flipRow(1, 50),
+  "all of it, gone": removeRow,
+};
+
+test("a damaged block is told when it is read, and counted, or covered for who asks so", async () => {
+  for (const [name, damage] of Object.entries(damagesInStore)) {
+    using folder = temporaryFolder();
+    await damagedStore(folder.path, damage);
+    await using journal = await openTestJournal(folder.path);
+    assert.throws(() => readAll(journal, "log"), code("STORE_DAMAGED"), name);
+    assert.equal(journal.stats().damagedReads, 1, name);
+    const found: unknown[] = [];
+    const epochs = new Set<string>();
+    for (let after = 0; after < 9; ) {
+      const query = { stream: "log", after, limit: 2, bytesMax: 1e6, coversDamage: true } as const;
+      const { records, last, epoch } = journal.read(query);
+      for (const { sequence, kind, to } of records) found.push(to ?? sequence, kind);
+      epochs.add(epoch);
+      after = last;
     }
+    const line = (sequence: number) => [sequence, "line"];
+    const lines = [...[1, 2, 3].flatMap(line), 6, "cover", ...[7, 8, 9].flatMap(line)];
+    assert.deepEqual(found, lines, name);
+    assert.deepEqual(
+      [...epochs],
+      journal.lineage.slice(0, 3).map(({ epoch }) => epoch),
+      name,
+    );
+    const inside = {
+      stream: "log",
+      after: 4,
+      limit: 9,
+      bytesMax: 1e6,
+      coversDamage: true,
+    } as const;
+    const [cover] = journal.read(inside).records;
+    assert.deepEqual(readCover(cover?.body).reason, "corrupt", name);
+    assert.equal(cover?.to, 6, name);
   }
-  await using journal = await openTestJournal(folder.path);
-  assert.throws(() => readAll(journal, "log"), code("STORE_DAMAGED"));
-  assert.equal(journal.stats().damagedReads, 1);
+});
+
+test("a store whose newest block is damaged does not open: where numbers go on is not known", async () => {
+  for (const at of [0, 20, 31, 70]) {
+    using folder = temporaryFolder();
+    await damagedStore(folder.path, flipRow(2, at));
+    await assert.rejects(openTestJournal(folder.path), code("STORE_DAMAGED"));
+  }
 });
 
 test("a store of a newer format is refused and its file stays as it is", async () => {

@@ -480,3 +480,47 @@ test("a store is replaced by one backup at a time", async () => {
   await assert.rejects(store.call("backup-restore", { path, passphrase }), code("STORE_BUSY"));
   assert.equal((await first).epoch, store.journal.epoch);
 });
+
+test("changes in parts go up to the head, each part of one epoch, and end with where they stand", async () => {
+  using folder = temporaryFolder();
+  for (let opening = 0; opening < 3; opening += 1) {
+    await using store = await openTestStore(folder.path);
+    const points = Array.from({ length: 1500 }, (_, at) => point(`k${at}`, at + opening));
+    await store.call("set-many", many(opening + 1, points));
+  }
+  await using store = await openTestStore(folder.path);
+  const parts: { epoch: string; last: number; records: { sequence: number }[] }[] = [];
+  const partial = async (data: unknown) => void parts.push(JSON.parse(JSON.stringify(data)));
+  const args = { stream: "state", after: 10, parts: true };
+  const end = await store.call("changes", args, { partial });
+  assert.deepEqual(end, { last: 6000, head: 6000 });
+  assert.deepEqual(
+    parts.flatMap(({ records }) => records.map(({ sequence }) => sequence)),
+    Array.from({ length: 5990 }, (_, at) => at + 11),
+  );
+  assert.ok(parts.every(({ records, last }) => records.at(-1)?.sequence === last));
+  assert.ok(parts.every(({ records }) => records.length <= 2000));
+  assert.equal(new Set(parts.map(({ epoch }) => epoch)).size, 3);
+});
+
+test("changes in parts follow for as long as was asked, and stop when the caller gives up", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path);
+  const parts: number[] = [];
+  const partial = async (data: unknown) => void parts.push((data as { last: number }).last);
+  const args = { stream: "state", after: 0, parts: true, waitMs: 1000 };
+  const followed = store.call("changes", args, { partial });
+  await store.call("set-many", many(1, [point("u", 1)]));
+  await store.call("set-many", many(2, [point("u", 2)]));
+  await store.clock.advance(1000);
+  assert.deepEqual(await followed, { last: 3, head: 3 });
+  assert.deepEqual(parts, [2, 3]);
+  const giving = new AbortController();
+  const left = store.call("changes", { ...args, after: 3 }, { partial, signal: giving.signal });
+  giving.abort();
+  assert.deepEqual(await left, { last: 3, head: 3 });
+  const late = store.call("changes", { ...args, after: 9 }, { partial });
+  await assert.rejects(late, code("SEQUENCE_AHEAD"));
+  const tooMany = store.call("changes", { ...args, limit: 2001 }, { partial });
+  await assert.rejects(tooMany, code("LIMIT_REACHED"));
+});
