@@ -160,12 +160,7 @@ function bufferOf(block: Uint8Array): Buffer {
   return Buffer.from(block.buffer, block.byteOffset, block.byteLength);
 }
 
-/**
- * The head of a block of either format, without looking at its checksum.
- * @throws PlantError STORE_DAMAGED, STORE_FORMAT_NEWER.
- */
-export function decodeHead(block: Uint8Array): BlockHead {
-  const bytes = bufferOf(block);
+function decodeHead(bytes: Buffer): BlockHead {
   const found = bytes[4] ?? 0;
   if (found > version) throw new PlantError("STORE_FORMAT_NEWER", { found, known: version });
   if (found === version1) return decodeHead1(bytes);

@@ -3,7 +3,7 @@
 import { coverBody } from "../batch/batch.ts";
 import type { Disk, Row } from "../disk/disk.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
-import { checksumOf, decodeBlock, decodeHead, type NumberedRecord } from "./block.ts";
+import { checksumOf, decodeBlock, type NumberedRecord, checkedHead } from "./block.ts";
 import { type BlockHead, lastOfRecord, type Stream } from "./head.ts";
 import { blockBounds, blockKey, type EpochEntry, firstOfKey, logTable } from "./tables.ts";
 
@@ -39,9 +39,13 @@ export interface Block {
 const pointWeight = 230;
 const lineWeight = 50;
 
+/** The epoch of a block that cannot be read. */
+const noEpoch = "0".repeat(32);
+
 /** A block that was decoded and not read to its end. */
 interface Opened {
   readonly checksum: number;
+  readonly bytes: number;
   readonly head: BlockHead;
   readonly records: readonly NumberedRecord[];
 }
@@ -69,7 +73,7 @@ export class LogReader {
     const known = this.#firsts.get(stream);
     if (known !== undefined) return known;
     for (const row of this.#disk.range(logTable, { ...blockBounds(stream), limit: 1 })) {
-      const { first } = decodeHead(row.value);
+      const first = firstOfKey(row.key);
       this.#firsts.set(stream, first);
       return first;
     }
@@ -79,7 +83,9 @@ export class LogReader {
   /** Wall clock of the commit that holds `sequence`. */
   wallOf(stream: Stream, sequence: number, head: number): number | undefined {
     if (sequence > head) return undefined;
-    for (const { value } of this.#blocksFrom(stream, sequence)) return decodeHead(value).wallMs;
+    for (const { head: found } of this.blocks(stream, sequence - 1)) {
+      if (found.count > 0) return found.wallMs;
+    }
     return undefined;
   }
 
@@ -98,9 +104,9 @@ export class LogReader {
     if (after === head) return page.answer(epochOf(lineage, stream, head + 1));
     for (const { key, value } of this.#blocksFrom(stream, after + 1)) {
       const begins = firstOfKey(key);
-      const block = this.#open(value, query.coversDamage === true);
-      if (begins > page.last + 1 || block === undefined) {
-        if (block !== undefined) this.#refuse(`a gap in ${stream}`, query);
+      const block = this.#open(value);
+      if (block === undefined || begins > page.last + 1) {
+        // What was found before it goes first.
         if (page.epoch !== undefined) break;
         return this.#overDamage(query, head, { lineage, missing: block !== undefined, begins });
       }
@@ -115,33 +121,26 @@ export class LogReader {
     return page.answer(page.epoch ?? epochOf(lineage, stream, after + 1));
   }
 
-  /** A block, decoded; undefined for a damaged one that is to be covered. */
-  #open(value: Uint8Array, coversDamage: boolean): Opened | undefined {
+  /** A block, decoded; undefined for a damaged one. */
+  #open(value: Uint8Array): Opened | undefined {
     const checksum = checksumOf(value);
     const known = this.#opened;
     this.#opened = undefined;
-    if (known?.checksum === checksum) return known;
+    if (known?.checksum === checksum && known.bytes === value.length) return known;
     try {
-      return { checksum, ...decodeBlock(value) };
+      return { checksum, bytes: value.length, ...decodeBlock(value) };
     } catch (error) {
       if (!hasCode(error, "STORE_DAMAGED")) throw error;
-      this.damaged += 1;
-      if (!coversDamage) throw error;
       return undefined;
     }
   }
 
-  #refuse(reason: string, { coversDamage }: ChangesQuery): void {
-    this.damaged += 1;
-    if (coversDamage !== true) throw new PlantError("STORE_DAMAGED", { reason });
-  }
-
   /**
-   * A cover in the place of damaged records, from what the keys around them say.
+   * A cover in the place of damaged records, from what the keys around them say, or their error.
    * @param place `missing` when the damage is a gap before the block that `begins` there.
    */
   #overDamage(
-    { stream, after }: ChangesQuery,
+    { stream, after, coversDamage }: ChangesQuery,
     head: number,
     place: {
       readonly lineage: readonly EpochEntry[];
@@ -150,12 +149,13 @@ export class LogReader {
     },
   ): Changes {
     const { lineage, missing, begins } = place;
-    const sequence = missing ? after + 1 : begins;
-    let to = missing ? begins - 1 : head;
-    if (!missing) {
-      const above = { from: blockKey(stream, begins + 1), to: blockBounds(stream).to, limit: 1 };
-      for (const { key } of this.#disk.range(logTable, above)) to = firstOfKey(key) - 1;
+    this.damaged += 1;
+    if (coversDamage !== true) {
+      const reason = missing ? `a gap in ${stream}` : `a block of ${stream} has another checksum`;
+      throw new PlantError("STORE_DAMAGED", { reason, sequence: after + 1 });
     }
+    const sequence = missing ? after + 1 : begins;
+    let to = missing ? begins - 1 : (this.#firstAbove(stream, begins) ?? head + 1) - 1;
     // A cover belongs to one epoch.
     for (const { cuts } of lineage) if (cuts[stream] >= sequence) to = Math.min(to, cuts[stream]);
     const count = to - sequence + 1;
@@ -164,11 +164,30 @@ export class LogReader {
     return { epoch: epochOf(lineage, stream, sequence), records, last: to, head };
   }
 
-  /** Blocks of a stream in order, from the one that holds the sequence after `after`. */
+  #firstAbove(stream: Stream, sequence: number): number | undefined {
+    const above = { from: blockKey(stream, sequence + 1), to: blockBounds(stream).to, limit: 1 };
+    for (const { key } of this.#disk.range(logTable, above)) return firstOfKey(key);
+    return undefined;
+  }
+
+  /**
+   * Blocks of a stream in order, from the one that holds the sequence after `after`. Of a damaged
+   * one the head says what its neighbours tell of it: no records, and no age.
+   */
   *blocks(stream: Stream, after: number): Iterable<Block> {
-    for (const { value } of this.#blocksFrom(stream, after + 1)) {
-      const head = decodeHead(value);
+    for (const { key, value } of this.#blocksFrom(stream, after + 1)) {
+      const head = this.#headOf(stream, firstOfKey(key), value);
       if (head.last > after) yield { head, bytes: value };
+    }
+  }
+
+  #headOf(stream: Stream, first: number, value: Uint8Array): BlockHead {
+    try {
+      return checkedHead(value);
+    } catch (error) {
+      if (!hasCode(error, "STORE_DAMAGED")) throw error;
+      const last = (this.#firstAbove(stream, first) ?? first + 1) - 1;
+      return { stream, epoch: noEpoch, first, last, count: 0, wallMs: 0, runMs: 0 };
     }
   }
 

@@ -1,7 +1,8 @@
 // How much of the room each stream takes: kept while blocks come and go, and found again at the
 // next opening without reading them. It must not know why blocks go.
 import type { Disk, Write } from "../disk/disk.ts";
-import { decodeHead } from "./block.ts";
+import { hasCode } from "../util/errors.ts";
+import { checkedHead } from "./block.ts";
 import type { BlockHead, Stream } from "./head.ts";
 import * as tables from "./tables.ts";
 
@@ -78,14 +79,24 @@ function measure(disk: Disk, stream: Stream, kept: tables.SizeRow | undefined): 
   const bounds = tables.blockBounds(stream);
   let first: number | undefined;
   for (const row of disk.range(tables.logTable, { ...bounds, limit: 1 })) {
-    first = decodeHead(row.value).first;
+    first = tables.firstOfKey(row.key);
   }
   const isKept = kept !== undefined && (first === undefined || first === kept.first);
   let { bytes, coverBytes } = isKept ? kept : { bytes: 0, coverBytes: 0 };
   const from = isKept ? tables.blockKey(stream, kept.upTo + 1) : bounds.from;
   for (const { value } of disk.range(tables.logTable, { ...bounds, from })) {
     bytes += roomOf(value);
-    if (isCover(decodeHead(value))) coverBytes += roomOf(value);
+    if (isSoundCover(value)) coverBytes += roomOf(value);
   }
   return first === undefined ? { bytes: 0, coverBytes: 0 } : { bytes, coverBytes };
+}
+
+/** What a damaged block was nobody knows. */
+function isSoundCover(block: Uint8Array): boolean {
+  try {
+    return isCover(checkedHead(block));
+  } catch (error) {
+    if (!hasCode(error, "STORE_DAMAGED")) throw error;
+    return false;
+  }
 }
