@@ -1,5 +1,6 @@
 // Points in columns: written and read so, and what history and rollups read without an object each.
 // It must not know where they are kept.
+import type { Stamp } from "../util/clock.ts";
 import type { ByteReader, ByteWriter } from "./bytes.ts";
 import {
   type ClockName,
@@ -40,6 +41,8 @@ export interface PointColumns {
   readonly quality: Uint8Array;
   readonly values: readonly unknown[];
 }
+
+const indexMax = 2 ** 32 - 1;
 
 /** Names of the numbers in the column `quality`. */
 export const qualityNames = qualities;
@@ -146,12 +149,23 @@ function joinColumns(
   return { wall, mono, clock, clocks, quality, values };
 }
 
-/** The points among records that were not kept in columns; undefined if none. */
+/** Whether a record that was not kept in columns has what columns hold. */
+function isWhole(record: BatchRecord): record is PointRecord {
+  if (record.kind !== "point" || !(record.index >= 0 && record.index <= indexMax)) return false;
+  const time: Partial<Stamp> | null | undefined = record.time;
+  const isTimed = typeof time?.wall === "number" && typeof time.mono === "number";
+  return isTimed && typeof time.boot === "string" && record.value !== undefined;
+}
+
+/**
+ * The points among records that were not kept in columns; undefined if none. Those that lack a
+ * place, a value or a time are none.
+ */
 export function pointColumns(
   records: readonly BatchRecord[],
   first: number,
 ): PointColumns | undefined {
-  const points = records.filter((record) => record.kind === "point");
+  const points = records.filter(isWhole);
   if (points.length === 0) return undefined;
   const clocks: ClockName[] = [];
   const clock = points.map(({ time: { boot, sync } }) => {

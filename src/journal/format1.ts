@@ -71,11 +71,16 @@ export function recordsOfLines(body: Buffer): JournalRecord[] {
     return body
       .toString("utf8")
       .split("\n")
-      .map((text) => JSON.parse(text) as JournalRecord);
+      .map((text) => recordOf(JSON.parse(text)));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new PlantError("STORE_DAMAGED", { reason: "a record is not JSON" }, { cause: error });
   }
+}
+
+function recordOf(value: unknown): JournalRecord {
+  if (typeof value === "object" && value !== null) return value as JournalRecord;
+  throw damaged("a record is no object");
 }
 
 /** @throws PlantError STORE_DAMAGED when the body does not expand. */

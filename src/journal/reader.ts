@@ -3,7 +3,7 @@
 import { coverBody } from "../batch/batch.ts";
 import type { Disk, Row } from "../disk/disk.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
-import { checksumOf, decodeBlock, type NumberedRecord, checkedHead } from "./block.ts";
+import { checkedHead, checksumOf, decodeBlock, type NumberedRecord } from "./block.ts";
 import { type BlockHead, lastOfRecord, type Stream } from "./head.ts";
 import { blockBounds, blockKey, type EpochEntry, firstOfKey, logTable } from "./tables.ts";
 
