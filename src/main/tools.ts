@@ -35,6 +35,7 @@ export const tools = {
     probe: ["-c", "import zmq"],
   },
   systemd: { name: "systemd-analyze", debian: "systemd" },
+  faketime: { name: "faketime", debian: "faketime" },
   compiler: { name: "gcc", debian: "gcc libc6-dev" },
 } as const satisfies Record<string, Tool>;
 
