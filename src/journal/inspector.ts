@@ -6,7 +6,9 @@ import type { Code } from "../util/catalogue.ts";
 import { systemClock as clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { type CheckReport, checkRows } from "./check.ts";
+import { streams } from "./head.ts";
 import type { Answer, Inspection } from "./inspection.ts";
+import type { Lost } from "./recovery-plan.ts";
 import { type Salvaged, salvage } from "./salvage.ts";
 import { logTable, sideTables } from "./tables.ts";
 
@@ -59,14 +61,34 @@ async function readRemains(asked: ReadRemains): Promise<Answer> {
       await using disk = await openDisk({ folder: home, roomBytes });
       const salvaged = await salvage(state.rows(), disk, known);
       const isClosedState = isClosed && salvaged.holes.length === 0;
-      const remains = extentOf(salvaged, state.missing, state.isNewest || isClosedState);
-      return { kind: "remains", remains, ...salvaged, folder: home };
+      const isNewest = state.isNewest || isClosedState;
+      const remains = extentOf(salvaged, state.missing, isNewest);
+      const { heads } = salvaged;
+      const isCut = state.missing.has(logTable);
+      const holes = [
+        ...salvaged.holes,
+        ...(isCut ? startsOf(salvaged) : []),
+        ...(isClosed || remains === "whole" ? [] : endsOf(salvaged)),
+      ];
+      return { kind: "remains", remains, heads, holes, folder: home };
     } catch (error) {
       if (!(error instanceof PlantError) || error.code !== "STORE_DAMAGED") throw error;
       last = error;
     }
   }
   throw last ?? new PlantError("STORE_DAMAGED", { reason: "both first pages are garbled" });
+}
+
+/** Where pages of the log are gone, blocks may be gone that were kept although they had arrived. */
+function startsOf({ firsts }: Salvaged): Lost[] {
+  return streams
+    .map((stream) => ({ stream, from: 1, to: firsts[stream] - 1 }))
+    .filter(({ to }) => to > 0);
+}
+
+/** What nobody closed may have held more than can be read of it. */
+function endsOf({ heads }: Salvaged): Lost[] {
+  return streams.map((stream) => ({ stream, from: heads[stream] + 1, to: null }));
 }
 
 /** Tables without whose rows a journal is as good as before, but for what its covers say. */

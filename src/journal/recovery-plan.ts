@@ -149,13 +149,18 @@ function replace(recovery: Recovery, { snapshots, hasData }: Facts): Step {
   return { do: "take-nothing" };
 }
 
-/** The sequences that are gone: after what was restored, up to what was known. */
-export function lossOf({ source, known, restored = {}, holes = [] }: Recovery): readonly Lost[] {
+/**
+ * The sequences that are gone: after what was restored, up to what was known. What was not closed
+ * may have held more than is known of it.
+ */
+export function lossOf(recovery: Recovery): readonly Lost[] {
+  const { source, known, isClosed, restored = {}, holes = [] } = recovery;
   if (source === "whole") return [];
   if (source === "remains") return holes;
   return (["state", "event", "log", "metric"] as const).flatMap((stream): Lost[] => {
     const from = (restored[stream] ?? 0) + 1;
-    const to = known[stream] ?? null;
-    return to !== null && to < from ? [] : [{ stream, from, to }];
+    const to = known[stream] ?? 0;
+    if (to >= from) return [{ stream, from, to }];
+    return isClosed ? [] : [{ stream, from, to: null }];
   });
 }

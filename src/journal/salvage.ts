@@ -24,6 +24,8 @@ export interface Hole {
 
 export interface Salvaged {
   readonly heads: Readonly<Record<Stream, number>>;
+  /** The first sequence that is there, or stands as a cover; after the head when none is. */
+  readonly firsts: Readonly<Record<Stream, number>>;
   readonly holes: readonly Hole[];
   /** Rows whose checksums do not fit, by table. */
   readonly dropped: Readonly<Record<string, number>>;
@@ -79,7 +81,15 @@ export async function salvage(
   const wanted = wantedSpans(disk, lineage, known);
   const holes = streams.flatMap((stream) => holesIn(stream, spans[stream], wanted[stream]));
   await cover(disk, format, { lineage, holes });
-  return { heads: tables.readHeads(disk, lineage.at(-1)).heads, holes, dropped };
+  const { heads } = tables.readHeads(disk, lineage.at(-1));
+  const firsts = tables.forStreams((stream) =>
+    Math.min(
+      heads[stream] + 1,
+      ...spans[stream].map(({ first }) => first),
+      ...holes.filter((hole) => hole.stream === stream).map(({ from }) => from),
+    ),
+  );
+  return { heads, firsts, holes, dropped };
 }
 
 /** Whether a row's own checksum fits; notes where blocks stand. */

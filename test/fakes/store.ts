@@ -79,6 +79,7 @@ export async function openTestStore(
   folder: string,
   settings: Partial<StateConfig> = {},
   clock: FakeClock = fakeClock(),
+  place: Pick<JournalOptions, "keepsFormat"> = {},
 ): Promise<TestStore> {
   const random = seededRandom(process.hrtime()[1]);
   const places = {
@@ -90,7 +91,7 @@ export async function openTestStore(
   const { flushMaxMs, recordsPerCommitMax, keepMs, quota, mapMiB } = config;
   const roomBytes = mapMiB * 1_048_576;
   const options = { roomBytes, flushMaxMs, recordsPerCommitMax, keepMs, quota };
-  const journal = await openTestJournal(folder, options, { clock, random });
+  const journal = await openTestJournal(folder, { ...options, ...place }, { clock, random });
   const deps = { clock, log: silentLog, random, boot: bootId, journal };
   const state = await startState(deps, config);
   return {

@@ -169,12 +169,15 @@ for (const [words, { facts, step }] of Object.entries(rows)) {
 test("what is lost stands after what was restored, and its end is known or not", () => {
   const known = { state: 10, event: 5, log: 7 };
   const restored = { state: 4, event: 5, log: 7 };
-  const lost = lossOf({ ...replacing, source: "snapshot", known, restored });
-  assert.deepEqual(lost, [
+  const snapshot = { ...replacing, source: "snapshot", known, restored } as const;
+  assert.deepEqual(lossOf(snapshot), [
     { stream: "state", from: 5, to: 10 },
+    { stream: "event", from: 6, to: null },
+    { stream: "log", from: 8, to: null },
     { stream: "metric", from: 1, to: null },
   ]);
-  assert.deepEqual(lossOf({ ...replacing, source: "whole", known, restored }), []);
+  assert.deepEqual(lossOf({ ...snapshot, isClosed: true }), [{ stream: "state", from: 5, to: 10 }]);
+  assert.deepEqual(lossOf({ ...snapshot, source: "whole" }), []);
   const gone = { stream: "log", from: 2, to: 3 } as const;
   assert.deepEqual(lossOf({ ...replacing, source: "remains", known, holes: [gone] }), [gone]);
 });
