@@ -4,7 +4,7 @@ import { renameSync, rmSync, statSync } from "node:fs";
 import type { Server } from "node:net";
 import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
-import { PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
 import { makeDataFile, makeStoreFolder, syncPath } from "./birth.ts";
 import { asDiskError, asStoreError } from "./failure.ts";
@@ -178,6 +178,8 @@ class LmdbDisk implements Disk {
   readonly #fileMax: number;
   readonly #pageBytes: number;
   readonly #tables = new Map<string, Database<Buffer, Uint8Array>>();
+  /** Tables that were not there when they were read. */
+  readonly #missing = new Set<string>();
   #commits = 0;
   #bytesPut = 0;
   #usedBytes = 0;
@@ -229,26 +231,46 @@ class LmdbDisk implements Disk {
     this.#fail(failure);
   }
 
-  #table(name: string): Database<Buffer, Uint8Array> {
-    if (this.#closing !== undefined) throw new PlantError("STORE_CLOSED");
-    if (this.#failure !== undefined) throw this.#failure;
+  /** A table to read; undefined when nothing was ever written to it. */
+  #table(name: string): Database<Buffer, Uint8Array> | undefined {
+    this.#refuseOver();
+    const known = this.#tables.get(name);
+    return known !== undefined || this.#missing.has(name) ? known : this.#openTable(name, false);
+  }
+
+  /** A table to write; one that is new is a commit of its own. */
+  #tableToWrite(name: string): Database<Buffer, Uint8Array> | undefined {
+    this.#refuseOver();
     const known = this.#tables.get(name);
     if (known !== undefined) return known;
     try {
-      const table = this.#root.openDB<Buffer, Uint8Array>({ name, ...binary });
-      this.#tables.set(name, table);
+      return this.#openTable(name, true);
+    } catch (error) {
+      if (hasCode(error, "STORE_UNUSABLE")) this.#giveUp(error);
+      throw error;
+    }
+  }
+
+  #refuseOver(): void {
+    if (this.#closing !== undefined) throw new PlantError("STORE_CLOSED");
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #openTable(name: string, create: boolean): Database<Buffer, Uint8Array> | undefined {
+    try {
+      const asked = { name, create, ...binary };
+      const table: Database<Buffer, Uint8Array> | undefined = this.#root.openDB(asked);
+      if (table === undefined) this.#missing.add(name);
+      else this.#tables.set(name, table);
       return table;
     } catch (error) {
-      const failure = asStoreError(error, this.#folder);
-      // A table that is new is a commit of its own.
-      if (failure.code === "STORE_UNUSABLE") this.#giveUp(failure);
-      throw failure;
+      throw asStoreError(error, this.#folder);
     }
   }
 
   get(table: string, key: Uint8Array): Uint8Array | undefined {
     try {
-      return this.#table(table).get(key);
+      return this.#table(table)?.get(key);
     } catch (error) {
       throw asStoreError(error, this.#folder);
     }
@@ -269,12 +291,12 @@ class LmdbDisk implements Disk {
     const end = reverse ? from : to;
     let left = limit ?? Number.POSITIVE_INFINITY;
     if (left <= 0) return;
-    const rows = this.#table(table).getRange({
+    const rows = this.#table(table)?.getRange({
       reverse,
       ...(start === undefined ? {} : { start }),
       ...(end === undefined || reverse ? {} : { end }),
     });
-    for (const { key, value } of rows) {
+    for (const { key, value } of rows ?? []) {
       if (reverse && to !== undefined && Buffer.compare(key, to) >= 0) continue;
       if (reverse && from !== undefined && Buffer.compare(key, from) < 0) return;
       yield { key, value };
@@ -296,7 +318,11 @@ class LmdbDisk implements Disk {
     if (writes.length > writesMax) {
       throw new PlantError("LIMIT_REACHED", { limit: "writes of one commit", max: writesMax });
     }
-    const tables = writes.map((write) => this.#table(write.table));
+    if (writes.some(({ table }) => !this.#tables.has(table))) {
+      // A new table may be written where zeros are.
+      await this.#runway.clear(Number.POSITIVE_INFINITY);
+    }
+    const tables = writes.map(({ table }) => this.#tableToWrite(table));
     const bytes = this.#admit(writes, room);
     const most = mostOf(writes, this.#pageBytes, this.#liveBytes);
     if (this.#usedBytes + most.bytes > this.#fileMax) this.#refuseScattered(most);

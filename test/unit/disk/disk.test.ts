@@ -233,3 +233,34 @@ test("a file in a newer version of the package's format is refused as it is", as
   );
   assert.deepEqual(readFileSync(file), newer);
 });
+
+test("tables may be new while zeros are written", async () => {
+  using folder = temporaryFolder();
+  const wide = { folder: folder.path, roomBytes: 16 * 1_048_576, aheadBytes: 4 * 1_048_576 };
+  for (let round = 0; round < 8; round += 1) {
+    await using disk = await openDisk(wide);
+    for (const at of [0, 1, 2]) {
+      const table = `new ${round} ${at}`;
+      await disk.commit([{ table, key: bytes("a"), value: Buffer.alloc(60_000 * at, at) }]);
+    }
+    assert.equal(flawOfPages(join(folder.path, dataFile)), undefined);
+  }
+  await using disk = await openDisk(wide);
+  for (let at = 0; at < 24; at += 1) {
+    const value = disk.get(`new ${Math.floor(at / 3)} ${at % 3}`, bytes("a"));
+    assert.deepEqual(value, Buffer.alloc(60_000 * (at % 3), at % 3));
+  }
+});
+
+test("reading a table that is not there writes nothing, and it may come later", async () => {
+  using folder = temporaryFolder();
+  await using disk = await openDisk({ folder: folder.path, roomBytes });
+  await disk.commit([put("a")]);
+  const before = readFileSync(join(folder.path, dataFile));
+  assert.equal(disk.get("later", bytes("a")), undefined);
+  assert.deepEqual([...disk.range("later")], []);
+  assert.deepEqual(readFileSync(join(folder.path, dataFile)), before);
+  await disk.commit([{ table: "later", key: bytes("a"), value: bytes("v") }]);
+  assert.equal([...disk.range("later")].length, 1);
+  assert.deepEqual(disk.get("later", bytes("a")), bytes("v"));
+});
