@@ -39,7 +39,10 @@ const append = "org.plantd.Logger.append";
 const status = "org.plantd.Sync.status";
 const read = ["get", "get-many", "list", "history", "watch", "stats", "position", "health"];
 const plantdWords = ["state-get", "state-set", "set", "list-keys"];
-const change = ["set-many", "delete", "create-scope", "delete-scope", "list-scopes"];
+const change = [
+  ...["set-many", "compare-and-set", "delete", "create-scope", "delete-scope", "list-scopes"],
+  ...["schema-get", "schema-set", "schema-delete", "changes"],
+];
 const backups = [
   ...["create", "list", "verify", "restore", "read", "put"].map((name) => `backup-${name}`),
   ...["snapshot-list", "snapshot-create", "losses", "export", "import"],

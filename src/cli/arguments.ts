@@ -39,21 +39,28 @@ export function parseArguments(argv: readonly string[]): Parsed {
     );
   root.helpCommand("help [command]", "what a command does");
   const groups = new Map<string, Command>();
+  // A group may lie in another: plant state, plant state schema.
+  const groupOf = (name: string): Command => {
+    const known = groups.get(name);
+    if (known !== undefined) return known;
+    const cut = name.lastIndexOf(" ");
+    const parent = cut < 0 ? root : groupOf(name.slice(0, cut));
+    const group = prepare(parent.command(name.slice(cut + 1)), write);
+    groups.set(name, group.description(groupWords[name] ?? ""));
+    return group;
+  };
   for (const spec of commands) {
     const words = spec.usage.split(" ");
     const names = words.filter((word) => !/^[[<]/.test(word));
-    const group = names.length > 1 ? (names[0] ?? "") : "";
-    let parent = group === "" ? root : groups.get(group);
-    if (parent === undefined) {
-      parent = prepare(root.command(group), write).description(groupWords[group] ?? "");
-      groups.set(group, parent);
-    }
-    const command = prepare(parent.command(words.slice(group === "" ? 0 : 1).join(" ")), write)
+    const group = names.slice(0, -1).join(" ");
+    const parent = group === "" ? root : groupOf(group);
+    const call = words.slice(names.length - 1).join(" ");
+    const command = prepare(parent.command(call), write)
       .description(spec.words)
       .addHelpText("after", `\nExamples:\n${spec.examples.map((line) => `  ${line}`).join("\n")}`)
       .addHelpText("after", "\nFlags of every command: plant help");
     // A command may have commands within: plant log, plant log level.
-    if (group === "") groups.set(names[0] ?? "", command);
+    groups.set(names.join(" "), command);
     for (const option of spec.options ?? []) command.option(option.flags, option.words);
     command.action(() => {
       const given = optionsOf(command);

@@ -1,14 +1,31 @@
 // `plant state …`: points and scopes of the store, as they are. It must not know devices.
-import { describeUnit, describeValue, listPoints, readPoints, services } from "../status/status.ts";
+import {
+  describeCount,
+  describeDuration,
+  describeUnit,
+  describeValue,
+  listPoints,
+  readPoints,
+  services,
+} from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Invocation } from "./command.ts";
+import { wholeOption } from "./numbers.ts";
 import { columns } from "./output.ts";
-import { parseValue } from "./set-command.ts";
 import { printPoints } from "./values-command.ts";
 
+/** Points of one list unless told, and at most. */
 const pointsMax = 100_000;
+const linesMax = 10_000_000;
+/** A long list tells how far it is after so many points. */
+const talkEvery = 10_000;
 
-async function ask(invocation: Invocation, operation: string, args: object): Promise<unknown> {
+/** One operation of the state. @throws PlantError as `Client.call`. */
+export async function ask(
+  invocation: Invocation,
+  operation: string,
+  args: object,
+): Promise<unknown> {
   const { flags, signal } = invocation;
   const client = await invocation.client();
   return client.call(services.state, operation, args, { deadlineMs: flags.timeoutMs, signal });
@@ -31,49 +48,42 @@ export async function runGet(invocation: Invocation): Promise<number> {
   if (point === undefined) throw new PlantError("REMOTE_SHAPE", { reason: "this is no point" });
   const { out } = invocation;
   out.result({ schema: "plant.point/1", ...point }, () => {
+    const { type, expiresMs } = point as { type?: unknown; expiresMs?: unknown };
     const rows = [
       ["value", `${describeValue(point.value)} ${describeUnit(point.unit)}`],
       ["quality", point.reason === undefined ? point.quality : `${point.quality}: ${point.reason}`],
       ["time", out.time(point.time.wall)],
       ["source", point.source],
       ["revision", String(point.revision)],
+      ...(typeof type === "string" ? [["type", type]] : []),
+      ...(typeof expiresMs === "number" ? [["goes in", describeDuration(expiresMs)]] : []),
     ];
     return columns([`${scope} ${key}`, ""], rows).join("\n");
   });
   return 0;
 }
 
-/** Keeps a value; its reply means it is durable. */
-export async function runStateSet(invocation: Invocation): Promise<number> {
-  const [scope = "", key = "", text = ""] = invocation.args;
-  const value = parseValue(text);
-  const run = crypto.randomUUID();
-  const points = [{ scope, key, value }];
-  const data = await ask(invocation, "set-many", {
-    source: "plant",
-    run,
-    number: 1,
-    flush: "now",
-    points,
-  });
-  const { first } = (data ?? {}) as { first?: unknown };
-  const document = { schema: "plant.kept/1", scope, key, value, revision: first ?? null };
-  invocation.out.result(document, () => `${scope} ${key} is ${describeValue(value)}`);
-  return 0;
-}
-
-/** Points of all scopes or of one. */
+/** Points of all scopes or of one, asked page by page. */
 export async function runList(invocation: Invocation): Promise<number> {
   const [scope] = invocation.args;
-  const { prefix } = invocation.options;
+  const { options, flags, out } = invocation;
+  const { prefix } = options;
+  const max = wholeOption(options, "lines", { min: 1, max: linesMax, preset: pointsMax });
   const client = await invocation.client();
+  let told = 0;
   const points = await listPoints(client, {
     ...(scope === undefined ? {} : { scope }),
     ...(typeof prefix === "string" ? { prefix } : {}),
-    max: pointsMax,
-    deadlineMs: invocation.flags.timeoutMs,
+    max: max + 1,
+    deadlineMs: flags.timeoutMs,
+    onPage: (count) => {
+      if (count < told + talkEvery) return;
+      told = count;
+      out.talk(`${describeCount(count)} points so far`);
+    },
   });
-  printPoints(invocation, points, (point) => point.scope);
+  printPoints(invocation, points.slice(0, max), (point) => point.scope);
+  if (points.length > max) out.talk(`there are more than these ${max} points: --lines, --prefix`);
   return 0;
 }
 
@@ -81,14 +91,14 @@ export async function runList(invocation: Invocation): Promise<number> {
 export async function runDelete(invocation: Invocation): Promise<number> {
   const [scope = "", key = ""] = invocation.args;
   needConsent(invocation, `deleting ${scope} ${key}`);
-  await ask(invocation, "delete", { service: scope, key });
+  await ask(invocation, "delete", { service: scope, key, by: whoOf(invocation) });
   return done(invocation, { scope, key }, `${scope} ${key} is deleted`);
 }
 
 /** Makes a scope. */
 export async function runCreateScope(invocation: Invocation): Promise<number> {
   const [scope = ""] = invocation.args;
-  await ask(invocation, "create-scope", { service: scope });
+  await ask(invocation, "create-scope", { service: scope, by: whoOf(invocation) });
   return done(invocation, { scope }, `${scope} exists`);
 }
 
@@ -96,7 +106,7 @@ export async function runCreateScope(invocation: Invocation): Promise<number> {
 export async function runDeleteScope(invocation: Invocation): Promise<number> {
   const [scope = ""] = invocation.args;
   needConsent(invocation, `deleting ${scope} and all its points`);
-  await ask(invocation, "delete-scope", { service: scope });
+  await ask(invocation, "delete-scope", { service: scope, by: whoOf(invocation) });
   return done(invocation, { scope }, `${scope} is deleted`);
 }
 
@@ -115,7 +125,14 @@ export function needConsent({ flags }: Invocation, what: string): void {
   if (!flags.yes) throw new PlantError("NEEDS_CONSENT", { what });
 }
 
-function done({ out }: Invocation, facts: object, words: string): number {
+/** Who asks, for the audit: as the machine knows the person. */
+export function whoOf({ io }: Invocation): string {
+  const { SUDO_USER: real, USER: name } = io.env;
+  return (real || name || "plant").slice(0, 128);
+}
+
+/** Says that a change was made. @returns the exit code. */
+export function done({ out }: Invocation, facts: object, words: string): number {
   out.result({ schema: "plant.done/1", ...facts }, () => words);
   return 0;
 }

@@ -31,6 +31,7 @@ export const globalOptions: readonly OptionSpec[] = [
 /** What the commands of a group have in common. */
 export const groupWords: Readonly<Record<string, string>> = {
   state: "values and scopes kept in the store",
+  "state schema": "what the points of a scope must be",
   outbox: "what waits for the centre",
   config: "the configuration, before plantd reads it",
   backup: "sealed copies of the whole store",
@@ -95,17 +96,40 @@ export const commands: readonly CommandSpec[] = [
   {
     usage: "state set <scope> <key> <value>",
     words: "keep a value in the store; writes no device",
-    calls: [`${state} set-many`],
-    examples: ["plant state set org.plantd.Site shift night"],
-    load: async () => (await import("./state-command.ts")).runStateSet,
+    options: [
+      {
+        flags: "--type <type>",
+        words: "bool, i64, u64, f64, text or json; else as the value looks",
+      },
+      { flags: "--unit <unit>", words: "unit of the value, e.g. kW" },
+      { flags: "--quality <quality>", words: "good, uncertain or bad (good)" },
+      { flags: "--reason <text>", words: "why it is not good" },
+      { flags: "--ttl <duration>", words: "the value goes away after this long" },
+      { flags: "--expect <value>", words: "only while the point has this value" },
+      { flags: "--expect-revision <number>", words: "only while the point has this revision" },
+      { flags: "--expect-absent", words: "only while there is no such point" },
+    ],
+    calls: [`${state} set-many`, `${state} compare-and-set`],
+    examples: [
+      "plant state set org.plantd.Site shift night",
+      "plant state set org.plantd.Site limit 40 --unit kW --expect 35",
+      "plant state set org.plantd.Site note busy --ttl 8h",
+    ],
+    load: async () => (await import("./state-set-command.ts")).runStateSet,
   },
   {
     usage: "state list [scope]",
     words: "points of the store, of all scopes or of one",
-    options: [{ flags: "--prefix <text>", words: "only keys that begin with this" }],
+    options: [
+      {
+        flags: "--prefix <text>",
+        words: "only keys, or without SCOPE scopes, that begin with this",
+      },
+      { flags: "--lines <count>", words: "at most this many points (100000)" },
+    ],
     calls: [`${state} list`],
     repeats: true,
-    examples: ["plant state list device/meter-1"],
+    examples: ["plant state list device/meter-1", "plant state list --prefix device/ --lines 50"],
     load: async () => (await import("./state-command.ts")).runList,
   },
   {
@@ -117,11 +141,21 @@ export const commands: readonly CommandSpec[] = [
   },
   {
     usage: "state watch [scope]",
-    words: "print each point of the store as it changes",
+    words: "print each point of the store as it changes, and as it goes",
+    options: [
+      {
+        flags: "--prefix <text>",
+        words: "only keys, or without SCOPE scopes, that begin with this",
+      },
+      { flags: "--after <revision>", words: "begin with what changed after this revision" },
+    ],
     calls: [`${state} watch`],
     streams: true,
-    examples: ["plant state watch --for 1m --json"],
-    load: async () => (await import("./values-command.ts")).runWatch,
+    examples: [
+      "plant state watch --for 1m --json",
+      "plant state watch device/meter-1 --after 4711",
+    ],
+    load: async () => (await import("./state-watch-command.ts")).runWatch,
   },
   {
     usage: "state create-scope <scope>",
@@ -166,6 +200,49 @@ export const commands: readonly CommandSpec[] = [
     calls: [`${state} import`],
     examples: ["plant state import points.jsonl --dry-run", "plant state import points.jsonl"],
     load: async () => (await import("./export-command.ts")).runImport,
+  },
+  {
+    usage: "state schema get <scope>",
+    words: "what the points of a scope must be",
+    calls: [`${state} schema-get`],
+    examples: ["plant state schema get org.plantd.Site"],
+    load: async () => (await import("./state-schema-command.ts")).runSchemaGet,
+  },
+  {
+    usage: "state schema set <scope> <file>",
+    words: "say what the points of a scope must be, from a file of JSON; - is standard input",
+    options: [{ flags: "--keep", words: "although points that are there do not fit" }],
+    calls: [`${state} schema-set`],
+    examples: ["plant state schema set org.plantd.Site site.json"],
+    load: async () => (await import("./state-schema-command.ts")).runSchemaSet,
+  },
+  {
+    usage: "state schema delete <scope>",
+    words: "let the points of a scope be anything",
+    calls: [`${state} schema-delete`],
+    examples: ["plant state schema delete org.plantd.Site --yes"],
+    load: async () => (await import("./state-schema-command.ts")).runSchemaDelete,
+  },
+  {
+    usage: "state changes <stream>",
+    words: "records of a stream as the centre gets them: state, event, log or metric",
+    options: [
+      { flags: "--after <sequence>", words: "those after this one; else the newest" },
+      { flags: "--lines <count>", words: "at most this many (20)" },
+      { flags: "--follow", words: "go on with records as they come" },
+    ],
+    calls: [`${state} changes`],
+    streams: true,
+    examples: ["plant state changes event", "plant state changes state --after 4711 --json"],
+    load: async () => (await import("./state-changes-command.ts")).runChanges,
+  },
+  {
+    usage: "state stats",
+    words: "how full the store is, how quick, and what it wears the medium",
+    calls: [`${state} stats`],
+    repeats: true,
+    examples: ["plant state stats", "plant state stats --watch"],
+    load: async () => (await import("./state-stats-command.ts")).runStats,
   },
   {
     usage: "outbox status",

@@ -1,23 +1,19 @@
-// `plant values` and `plant state watch`: current points, and points as they change.
+// `plant values`: current points, and points as they change.
 // It must not know which device they come from.
-import type { Client } from "../client/client.ts";
 import {
   describeDuration,
   describeUnit,
   describeValue,
   listPoints,
   type Point,
-  readPoints,
-  services,
 } from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Invocation } from "./command.ts";
 import { columns, type Output } from "./output.ts";
+import { watchPoints } from "./point-watch.ts";
 
 /** Points that one command prints. */
 const pointsMax = 20_000;
-/** A watch ends at the store after 30 s at most; then it is asked again. */
-const watchMs = 40_000;
 
 /** Values of all devices, of DEVICE, or of DEVICE/POINT. */
 export async function runValues(invocation: Invocation): Promise<number> {
@@ -40,12 +36,6 @@ export async function runValues(invocation: Invocation): Promise<number> {
     options.stale === true ? wanted.filter(({ quality }) => quality !== "good") : wanted;
   printPoints(invocation, shown, (point) => point.scope.slice("device/".length));
   return 0;
-}
-
-/** `plant state watch [scope]`. */
-export function runWatch(invocation: Invocation): Promise<number> {
-  const scope = invocation.args[0];
-  return follow(invocation, (point) => scope === undefined || point.scope === scope);
 }
 
 interface Target {
@@ -89,48 +79,16 @@ export function printPoints(
 }
 
 /** Prints every change until it is interrupted or `--for` is over. */
-async function follow(invocation: Invocation, wants: (point: Point) => boolean): Promise<number> {
-  const { io, out, signal } = invocation;
-  const client = await invocation.client();
-  out.talk("watching; end with Ctrl-C");
-  let after: number | undefined;
-  try {
-    while (!signal.aborted) {
-      after = await watchOnce(client, after, signal, (point) => {
-        if (!wants(point)) return;
-        const document = { schema: "plant.point/1", ...point };
-        out.item(document, () => changeInWords(point, out));
-      });
-      await io.clock.sleep(0, signal);
-    }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  }
-  if (io.signal.aborted) throw new PlantError("CANCELLED");
-  return 0;
+function follow(invocation: Invocation, wants: (point: Point) => boolean): Promise<number> {
+  const { out } = invocation;
+  return watchPoints(invocation, {}, (point) => {
+    if (wants(point)) printChange(point, out);
+  });
 }
 
-/** One watch of the store. @returns the position to go on from. */
-async function watchOnce(
-  client: Client,
-  after: number | undefined,
-  signal: AbortSignal,
-  hear: (point: Point) => void,
-): Promise<number | undefined> {
-  const args = after === undefined ? {} : { after };
-  const parts = client.stream(services.state, "watch", args, { deadlineMs: watchMs, signal });
-  let position = after;
-  for (;;) {
-    const part = await parts.next();
-    if (part.done === true) {
-      const end = (part.value as { position?: unknown } | null)?.position;
-      return typeof end === "number" && end > 0 ? end : position;
-    }
-    for (const point of readPoints(part.value)) {
-      position = Math.max(position ?? 0, point.revision);
-      hear(point);
-    }
-  }
+/** Prints a point as it is now. */
+export function printChange(point: Point, out: Output): void {
+  out.item({ schema: "plant.point/1", ...point }, () => changeInWords(point, out));
 }
 
 function changeInWords(point: Point, out: Output): string {

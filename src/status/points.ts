@@ -45,6 +45,8 @@ export interface ListPoints {
   readonly prefix?: string;
   readonly max: number;
   readonly deadlineMs: number;
+  /** Hears after each page how many points there are so far. */
+  readonly onPage?: (count: number) => void;
 }
 
 /**
@@ -61,6 +63,7 @@ export async function listPoints(client: Client, options: ListPoints): Promise<P
     const data = await client.call("org.plantd.State", "list", args, { deadlineMs });
     const page = readPoints(data);
     points.push(...page);
+    options.onPage?.(points.length);
     after = (data as { next?: unknown } | null)?.next;
     if (after === undefined || after === null || page.length === 0) break;
   }

@@ -308,11 +308,11 @@ const rows: Readonly<Record<string, Row>> = {
   "state delete wants consent": { words: ["state", "delete", "s", "k"], exit: 12, err: /--yes/ },
   "state delete": {
     words: ["state", "delete", "s", "k", "--yes"],
-    call: ["delete", { service: "s", key: "k" }],
+    call: ["delete", { service: "s", key: "k", by: "plant" }],
   },
   "state create-scope": {
     words: ["state", "create-scope", "org.x"],
-    call: ["create-scope", { service: "org.x" }],
+    call: ["create-scope", { service: "org.x", by: "plant" }],
   },
   "state delete-scope wants consent": { words: ["state", "delete-scope", "s"], exit: 12 },
   "state list-scopes": {
