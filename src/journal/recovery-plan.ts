@@ -94,6 +94,8 @@ export type Step =
   | { readonly do: "take-remains"; readonly source: "whole" | "remains" }
   | { readonly do: "take-snapshot"; readonly name: string }
   | { readonly do: "take-nothing" }
+  /** The file that was set aside is sound and cannot be written anew: it goes back. */
+  | { readonly do: "put-back" }
   /** The replacement stands in its place: what is left is to tell. */
   | { readonly do: "finish" };
 
@@ -141,6 +143,8 @@ function replace(recovery: Recovery, { snapshots, hasData }: Facts): Step {
   if (hasData && source !== undefined) return { do: "finish" };
   const isLeft = (name: string) => !tried.includes(name);
   if (remains === undefined) return { do: "read-remains" };
+  const isSound = recovery.reason === diedAgain;
+  if (isSound && (remains !== "whole" || !isLeft("whole"))) return { do: "put-back" };
   if (remains === "whole" && isLeft("whole")) return { do: "take-remains", source: "whole" };
   if (remains === "holes" && isLeft("remains")) return { do: "take-remains", source: "remains" };
   const snapshot = snapshots.find(isLeft);

@@ -227,6 +227,8 @@ class Opener implements Guard {
         return this.#takeSnapshot(step.name);
       case "take-nothing":
         return this.#note({ phase: "tell", source: "nothing", restored: {} });
+      case "put-back":
+        return this.#putBack();
       case "finish":
         return this.#note({ phase: "tell" });
     }
@@ -286,6 +288,17 @@ class Opener implements Guard {
       reason,
       quarantine: this.#recovery.name,
     });
+  }
+
+  #putBack(): void {
+    const aside = this.#at(this.#recovery?.name ?? "");
+    if (existsSync(join(aside, dataFile))) {
+      renameSync(join(aside, dataFile), this.#at(dataFile));
+      syncFolder(this.#options.folder);
+    }
+    rmSync(aside, { recursive: true, force: true });
+    removeFile(this.#at(names.recovery));
+    this.#recovery = undefined;
   }
 
   /** Keeps what is known of the replacement, durably. */

@@ -22,6 +22,8 @@ export interface Flip {
   readonly bit: number;
   /** Whether other processes look at it, as in the real store. */
   readonly isReal: boolean;
+  /** The copy was made and garbled before. */
+  readonly isLaid?: boolean;
 }
 
 /** What became of it. */
@@ -38,7 +40,8 @@ async function inspectHere(asked: Inspection) {
   return { verdict: verdictOf(answer), answer, tookMs: 0 };
 }
 
-async function tryFlip({ from, to, at, bit, isReal, id }: Flip): Promise<FlipResult> {
+/** Copies a store and turns one bit of it. */
+function lay({ from, to, at, bit }: Flip): void {
   cpSync(from, to, { recursive: true });
   const handle = openSync(join(to, "data.mdb"), "r+");
   const byte = Buffer.alloc(1);
@@ -46,6 +49,11 @@ async function tryFlip({ from, to, at, bit, isReal, id }: Flip): Promise<FlipRes
   byte[0] = (byte[0] ?? 0) ^ (1 << bit);
   writeSync(handle, byte, 0, 1, at);
   closeSync(handle);
+}
+
+async function tryFlip(flip: Flip): Promise<FlipResult> {
+  const { to, isReal, id } = flip;
+  if (flip.isLaid !== true) lay(flip);
   const { checkMs, quarantinesMax, mapMiB } = storeConfig;
   const roomBytes = mapMiB * 1_048_576;
   const deps = isReal ? { clock, log } : { clock, log, inspect: inspectHere };
@@ -71,6 +79,10 @@ async function tryFlip({ from, to, at, bit, isReal, id }: Flip): Promise<FlipRes
   };
   const [said] = (await call("losses")).losses.slice(-1);
   const wrong = await differences({ journal, state, call }, ledger, said);
+  if (journal.lineage.slice(0, -1).some(({ epoch }) => epoch === journal.epoch)) {
+    wrong.push("an epoch is there twice");
+  }
+  if (journal.epoch === ledger.epoch) wrong.push("numbers of an epoch are given again");
   const points = [{ scope: "after", key: "k", value: id }];
   await call("set-many", { source: "after", run: "r", number: 1, flush: "now", points });
   if ((await call("get", { scope: "after", key: "k" })).value !== id)

@@ -39,11 +39,15 @@ after(() => {
 });
 
 /** A store with pages of every kind: left open, and closed; each with a snapshot of its middle. */
-async function prepare(random: Random): Promise<{ open: string; closed: string; ledger: string }> {
-  const home = join(folder, "home");
-  const open = join(folder, "open");
-  const closed = join(folder, "closed");
-  const store = await openTestStore(home, {}, undefined);
+async function prepare(
+  random: Random,
+  name = "flips",
+): Promise<{ open: string; closed: string; ledger: string }> {
+  const home = join(folder, name, "home");
+  const open = join(folder, name, "open");
+  const closed = join(folder, name, "closed");
+  mkdirSync(home, { recursive: true });
+  const store = await openTestStore(home);
   await fill(store, random, { from: 1, to: 120 });
   await store.call("snapshot-create");
   await store.call("position", { consumer: "sync" });
@@ -55,7 +59,7 @@ async function prepare(random: Random): Promise<{ open: string; closed: string; 
   cpSync(join(home, "s"), closed, { recursive: true });
   const { epoch, heads } = ledger;
   writeFileSync(join(closed, "clean.json"), JSON.stringify({ epoch, heads }));
-  const path = join(folder, "ledger.json");
+  const path = join(folder, name, "ledger.json");
   writeFileSync(path, JSON.stringify(ledger));
   return { open, closed, ledger: path };
 }
@@ -147,7 +151,7 @@ class Flipper {
 
   /** @returns undefined when it did not come back in time; a signal when it was ended. */
   async try(flip: Flip): Promise<FlipResult | string | undefined> {
-    const child = this.#child ?? (await this.#start());
+    const child = this.#child ?? (await this.start());
     const { promise, resolve } = Promise.withResolvers<FlipResult | string>();
     const end = (code: number | null, signal: string | null) => {
       this.#child = undefined;
@@ -166,7 +170,7 @@ class Flipper {
     return result;
   }
 
-  async #start(): Promise<ChildProcess> {
+  async start(): Promise<ChildProcess> {
     const child = fork(part, [this.#ledger], {
       execArgv: ["--disable-warning=ExperimentalWarning"],
     });
@@ -239,4 +243,39 @@ test(`${flips} bit flips: it comes back, serves what it was given, or says what 
   await Promise.all([run(plan.slice(0, half)), run(plan.slice(half))]);
   for (const [name, count] of [...tally].sort()) context.diagnostic(`${name}: ${count}`);
   assert.deepEqual(wrong, []);
+});
+
+test("killed again and again while it is replaced, a damaged store comes back with what it had", async (context) => {
+  const seed = Number(process.env.PLANTD_SEED ?? process.hrtime()[1]);
+  context.diagnostic(`seed ${seed}`);
+  const random = seededRandom(seed);
+  const { closed, ledger } = await prepare(random, "kills");
+  const leaves = pagesOf(join(closed, "data.mdb")).leaf;
+  const to = join(folder, "killed");
+  cpSync(closed, to, { recursive: true });
+  const path = join(to, "data.mdb");
+  const bytes = readFileSync(path);
+  // Every tenth leaf is garbled, so that there is much to replace.
+  for (const [at, page] of leaves.entries()) {
+    if (at % 10 === 0) bytes.fill(0x5a, page * pageBytes + 24, page * pageBytes + 200);
+  }
+  writeFileSync(path, bytes);
+  const flip = { id: 1, from: "", to, at: 0, bit: 0, isReal: true, isLaid: true };
+  for (let kill = 0; kill < 15; kill += 1) {
+    const flipper = new Flipper(ledger);
+    await flipper.start();
+    const tried = flipper.try(flip);
+    await Promise.race([clock.sleep(random.unit() * 1500), tried]);
+    flipper.stop();
+    const result = await tried;
+    if (typeof result === "string") continue;
+    assert.deepEqual(result?.wrong, [], `seed ${seed}, after ${kill} kills`);
+    return;
+  }
+  const flipper = new Flipper(ledger);
+  const result = await flipper.try(flip);
+  flipper.stop();
+  assert.ok(typeof result === "object", `seed ${seed}: ${result}`);
+  assert.deepEqual(result.wrong, [], `seed ${seed}`);
+  assert.notEqual(result.restored, "untouched");
 });

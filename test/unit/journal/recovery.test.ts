@@ -1,0 +1,205 @@
+// The opening of a database that may be damaged, with a looker that says what it is told to say:
+// what is set aside, what takes its place, what is only refused. It must not know LMDB.
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { CheckReport } from "../../../src/journal/check.ts";
+import type { Inspected, Inspection } from "../../../src/journal/inspection.ts";
+import { type Guard, openGuarded } from "../../../src/journal/recovery.ts";
+import { attemptsMax, diedAgain, type Verdict } from "../../../src/journal/recovery-plan.ts";
+import type { Code } from "../../../src/util/catalogue.ts";
+import { hasCode, PlantError } from "../../../src/util/errors.ts";
+import { fakeClock } from "../../fakes/clock.ts";
+import { silentLog as log, temporaryFolder } from "../../fakes/store.ts";
+
+const heads = { state: 9, event: 0, log: 0, metric: 0 };
+const report = { heads } as CheckReport;
+const sound: Verdict = { kind: "sound", isWhole: true };
+const damaged: Verdict = { kind: "damaged", reason: "page 7" };
+const refused = (code: Code): Verdict => ({ kind: "refused", code, detail: {} });
+
+interface Stage {
+  readonly folder: string;
+  /** What is said of files by what they hold. */
+  readonly said: Record<string, Verdict>;
+  open(work?: () => Promise<string>): Promise<{ store: string; guard: Guard }>;
+  readonly asked: string[];
+}
+
+/** A store whose data file is a word, and a looker that knows what is to be said of it. */
+function stageIn(folder: string, data: string, remains?: string): Stage {
+  const said: Record<string, Verdict> = {};
+  const asked: string[] = [];
+  writeFileSync(join(folder, "data.mdb"), data);
+  const inspect = async (inspection: Inspection): Promise<Inspected> => {
+    asked.push(inspection.do);
+    if (inspection.do === "read-remains") {
+      if (remains !== undefined) {
+        mkdirSync(join(inspection.folder, "0"));
+        writeFileSync(join(inspection.folder, "0", "data.mdb"), remains);
+        const answer = { kind: "remains", remains: "whole", heads, holes: [] } as const;
+        return {
+          verdict: sound,
+          answer: { ...answer, folder: join(inspection.folder, "0") },
+          tookMs: 1,
+        };
+      }
+      const reason = { code: "STORE_DAMAGED" as const, detail: { reason: "nothing is left" } };
+      return { verdict: damaged, answer: { kind: "failed", ...reason }, tookMs: 1 };
+    }
+    const held = readFileSync(join(inspection.folder, "data.mdb"), "utf8");
+    const verdict = said[held] ?? sound;
+    if (verdict.kind !== "sound") return { verdict, tookMs: 1 };
+    return { verdict, answer: { ...verdict, report }, tookMs: 1 };
+  };
+  const clock = { ...fakeClock(), sleep: async () => {} };
+  const options = { folder, roomBytes: 1_000_000, checkMs: 1000, quarantinesMax: 2 };
+  const read = async () => {
+    const path = join(folder, "data.mdb");
+    if (!existsSync(path)) writeFileSync(path, "empty");
+    return readFileSync(path, "utf8");
+  };
+  return {
+    folder,
+    said,
+    asked,
+    open: (work = read) => openGuarded({ clock, log, inspect }, options, work),
+  };
+}
+
+function laySnapshot(folder: string, number: number, text: string): void {
+  mkdirSync(join(folder, "snapshots"), { recursive: true });
+  writeFileSync(join(folder, "snapshots", `snapshot-00000000${number}.mdb`), text);
+}
+
+const quarantined = ({ folder }: Stage) =>
+  readdirSync(folder).filter((name) => name.startsWith("quarantine-"));
+
+test("a sound database is opened and nothing is set aside", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good");
+  const { store, guard } = await stage.open();
+  assert.deepEqual([store, guard.untold, quarantined(stage)], ["good", undefined, []]);
+  assert.equal(guard.lastCheck?.how, "full");
+  guard.closed({ epoch: "e", heads });
+  assert.equal((await stage.open()).guard.lastCheck?.how, "quick");
+  assert.equal((await stage.open()).guard.lastCheck?.how, "full", "nobody closed it");
+});
+
+test("a damaged one is set aside, and the newest sound snapshot takes its place", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "bad");
+  laySnapshot(folder.path, 1, "older");
+  laySnapshot(folder.path, 2, "old");
+  laySnapshot(folder.path, 3, "bad");
+  stage.said.bad = damaged;
+  const { store, guard } = await stage.open();
+  assert.equal(store, "old");
+  const { untold } = guard;
+  assert.deepEqual(
+    [untold?.reason, untold?.source, untold?.snapshot, untold?.restored],
+    ["page 7", "snapshot", "snapshot-000000002.mdb", heads],
+  );
+  const [name = ""] = quarantined(stage);
+  assert.equal(readFileSync(join(folder.path, name, "data.mdb"), "utf8"), "bad");
+  guard.told();
+  assert.deepEqual([guard.untold, guard.replaced.length], [undefined, 1]);
+  guard.seen();
+  assert.ok(guard.replaced[0]?.seenMs !== undefined);
+});
+
+test("without a snapshot and remains an empty one begins, also when the file is gone", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "bad");
+  stage.said.bad = damaged;
+  const { store, guard } = await stage.open();
+  assert.deepEqual([store, guard.untold?.source], ["empty", "nothing"]);
+});
+
+test("what turns out damaged only when it is opened is replaced, too, and is not tried again", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "bad");
+  laySnapshot(folder.path, 1, "older");
+  laySnapshot(folder.path, 2, "bad");
+  const path = join(folder.path, "data.mdb");
+  const { store } = await stage.open(async () => {
+    const held = existsSync(path) ? readFileSync(path, "utf8") : "empty";
+    if (held === "bad") throw new PlantError("STORE_DAMAGED", { reason: "a row" });
+    return held;
+  });
+  assert.equal(store, "older");
+  assert.equal(quarantined(stage).length, 2);
+});
+
+const refusals: readonly Code[] = [
+  "STORE_LOCKED",
+  "STORE_FULL",
+  "STORE_UNUSABLE",
+  "STORE_FORMAT_NEWER",
+];
+for (const code of refusals) {
+  test(`${code} is said and replaces nothing, however often it is tried`, async () => {
+    using folder = temporaryFolder();
+    const stage = stageIn(folder.path, "good");
+    laySnapshot(folder.path, 1, "older");
+    stage.said.good = refused(code);
+    for (let count = 0; count < 2 * attemptsMax; count += 1) {
+      await assert.rejects(stage.open(), (error) => hasCode(error, code));
+    }
+    assert.deepEqual(quarantined(stage), []);
+    stage.said.good = sound;
+    assert.equal((await stage.open()).store, "good");
+  });
+}
+
+test("a format that no release here ever knew is damage", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good");
+  await stage.open();
+  stage.said.good = refused("STORE_FORMAT_NEWER");
+  laySnapshot(folder.path, 1, "older");
+  assert.equal((await stage.open()).store, "older");
+});
+
+test("all that stood in a damaged one is better than a snapshot", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "bad", "written anew");
+  laySnapshot(folder.path, 1, "older");
+  stage.said.bad = damaged;
+  const { store, guard } = await stage.open();
+  assert.deepEqual([store, guard.untold?.source], ["written anew", "whole"]);
+});
+
+const die = () => Promise.reject(new Error("killed"));
+
+test("one that ends the store again and again is written anew, once", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good", "written anew");
+  laySnapshot(folder.path, 1, "older");
+  for (let count = 1; count < attemptsMax; count += 1) await assert.rejects(stage.open(die));
+  assert.deepEqual(quarantined(stage), []);
+  for (let count = 0; count < 2 * attemptsMax; count += 1) await assert.rejects(stage.open(die));
+  assert.equal(quarantined(stage).length, 1, "and not for ever");
+  const { store, guard } = await stage.open();
+  assert.deepEqual([store, guard.untold?.reason], ["written anew", diedAgain]);
+});
+
+test("a sound one that cannot be written anew is kept: no snapshot is better", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good");
+  laySnapshot(folder.path, 1, "older");
+  for (let count = 0; count < 3 * attemptsMax; count += 1) await assert.rejects(stage.open(die));
+  const { store, guard } = await stage.open();
+  assert.deepEqual([store, guard.untold, quarantined(stage)], ["good", undefined, []]);
+});
+
+test("openings that went well in between are no row of deaths", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good");
+  for (let count = 0; count < 3 * attemptsMax; count += 1) {
+    const { guard } = await stage.open();
+    guard.succeeded();
+  }
+  assert.deepEqual(quarantined(stage), []);
+});
