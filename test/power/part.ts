@@ -49,6 +49,7 @@ async function open(): Promise<Store> {
     ...settings,
     folder: join(folder, "s"),
     roomBytes: settings.mapMiB * 1_048_576,
+    aheadBytes: settings.aheadMiB * 1_048_576,
   };
   const journal = await openJournal({ clock, random: systemRandom, log }, options).catch(
     (error: unknown) => leave("unopened", error),

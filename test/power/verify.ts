@@ -6,6 +6,7 @@ import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import { type State, startState } from "../../src/state/state.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { seededRandom } from "../../src/util/random.ts";
+import { JsonText } from "../../src/worker/worker.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { bootId, silentLog, storeConfig } from "../fakes/store.ts";
 import { type Asked, type Book, type Ledger, placeOf, type Write } from "./ledger.ts";
@@ -87,7 +88,8 @@ function askerOf(state: State): Ask {
   return async (operation, args) => {
     const run = state.operations[operation];
     if (run === undefined) throw new Error(`no operation ${operation}`);
-    return (await run({ operation, args, ...rest })) as Record<string, unknown>;
+    const data = await run({ operation, args, ...rest });
+    return (data instanceof JsonText ? data.toJSON() : data) as Record<string, unknown>;
   };
 }
 
@@ -232,7 +234,7 @@ function judgeRequests(
     const from = (asked.data.first as number | undefined) ?? revision;
     for (const { tag = "" } of mine) {
       const at = places.get(tag);
-      const isGone = at === undefined && from >= first;
+      const isGone = at === undefined && from >= first && !isCovered(records, from);
       // What was trimmed in part begins below what is kept.
       if (isGone || (at !== undefined && (at < from || at > Math.max(last, revision)))) {
         flaws.push(`${stream}: ${tag} of ${request.id} is at ${at}, acknowledged at ${from}`);
@@ -240,6 +242,14 @@ function judgeRequests(
     }
   }
   if (known !== places.size) flaws.push(`${stream}: ${places.size - known} records nobody wrote`);
+}
+
+/** Whether a cover stands for a sequence. */
+function isCovered(records: readonly LogRecord[], sequence: number): boolean {
+  return records.some(
+    (record) =>
+      record.kind === "cover" && record.sequence <= sequence && sequence <= (record.to as number),
+  );
 }
 
 function judgeLineage({ lineage }: View, book: Book, flaws: string[]): void {
@@ -289,7 +299,9 @@ function judgeValues({ points, streams }: View, book: Book, flaws: string[]): vo
     if (point !== undefined) {
       // A value's revision is the sequence of its record, while the log has it.
       const sequence = inLog.get(tag ?? "");
-      const isTrimmed = sequence === undefined && point.revision < streams.state.first;
+      const { first, records } = streams.state;
+      const isTrimmed =
+        sequence === undefined && (point.revision < first || isCovered(records, point.revision));
       if (point.revision !== sequence && !isTrimmed) {
         flaws.push(`${place}: revision ${point.revision}, in the log at ${sequence}`);
       }

@@ -34,7 +34,7 @@ export interface Request {
 export const consumer = "sync";
 export const passphrase = "power is back";
 
-/** The six loads that are cut; small stores, so that a cut is quick. */
+/** The loads that are cut; small stores, so that a cut is quick. */
 export const mixes: readonly Mix[] = [
   {
     name: "sets",
@@ -60,7 +60,7 @@ export const mixes: readonly Mix[] = [
     steps: 16,
     lanes: ["many", "event", "line", "set", "ack", "ack"],
     turns: ["reopen", "kill", "reopen", "end"],
-    settings: { keepMs: 0, checkpointMs: 3 },
+    settings: { keepMs: 0, checkpointMs: 3, aheadMiB: 1 },
   },
   {
     name: "checkpoint",
@@ -69,6 +69,20 @@ export const mixes: readonly Mix[] = [
     turns: ["kill", "reopen", "end"],
     settings: { keepMs: 0, checkpointMs: 1 },
     padMax: 1200,
+  },
+  {
+    name: "covers",
+    steps: 40,
+    lanes: ["many", "many", "event", "line"],
+    turns: ["reopen", "kill", "end"],
+    // So little room that what nobody has read gives way to aggregates and covers.
+    settings: {
+      keepMs: 86_400_000,
+      checkpointMs: 4,
+      thinAfterMs: 0,
+      quota: { state: 1, event: 1, log: 1, metric: 1 },
+    },
+    padMax: 8000,
   },
   {
     name: "backup",
@@ -83,6 +97,8 @@ const words = "the pump at the weir runs dry when nobody looks at its pressure "
 /** The text of a mark that a value, an event or a line carries, with something to fill it. */
 function padded(tag: string, random: Random, padMax: number): string {
   const bytes = Math.floor(random.unit() ** 3 * padMax);
+  // What does not compress fills a store sooner.
+  if (padMax > 3000) return `${tag}:${Buffer.from(random.bytes(bytes / 2)).toString("hex")}`;
   return `${tag}:${words.repeat(Math.ceil(bytes / words.length)).slice(0, bytes)}`;
 }
 
