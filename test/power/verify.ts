@@ -253,7 +253,9 @@ function isCovered(records: readonly LogRecord[], sequence: number): boolean {
 }
 
 function judgeLineage({ lineage }: View, book: Book, flaws: string[]): void {
-  const before = lineage.slice(0, -1);
+  const isUnheard = book.isOpening && !book.epochs.includes(lineage.at(-2)?.epoch ?? "");
+  // An opening that nobody heard the end of may have left records already, as after a restore.
+  const before = lineage.slice(0, isUnheard ? -2 : -1);
   for (const [at, { parent, cuts }] of lineage.entries()) {
     const elder = lineage[at - 1];
     if (elder === undefined) continue;
