@@ -32,6 +32,7 @@ const settings: StateConfig = {
   ...storeConfig,
   flushMaxMs: 2,
   mapMiB: 16,
+  aheadMiB: 1,
   checkpointMs: 10,
   ...mix.settings,
   backups: join(folder, "b"),
