@@ -97,7 +97,7 @@ export async function runVerify(invocation: Invocation): Promise<number> {
     const records = Object.entries(found.heads).map(([stream, head]) => `${stream} ${head}`);
     const rows = [
       ["newest", found.time === 0 ? "–" : out.time(found.time)],
-      ["points", String(found.points)],
+      ["checkpoint", `${found.points} rows`],
       ["records", records.join(", ")],
       ["format", String(found.format)],
       ["epoch", found.epoch],
