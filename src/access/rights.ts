@@ -42,6 +42,7 @@ const plantdWords = ["state-get", "state-set", "set", "list-keys"];
 const change = [
   ...["set-many", "compare-and-set", "delete", "create-scope", "delete-scope", "list-scopes"],
   ...["schema-get", "schema-set", "schema-delete", "changes"],
+  ...["consumer-list", "consumer-remove"],
 ];
 const backups = [
   ...["create", "list", "verify", "restore", "read", "put"].map((name) => `backup-${name}`),

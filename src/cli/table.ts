@@ -32,6 +32,7 @@ export const globalOptions: readonly OptionSpec[] = [
 export const groupWords: Readonly<Record<string, string>> = {
   state: "values and scopes kept in the store",
   "state schema": "what the points of a scope must be",
+  "state consumers": "who holds records until they are acknowledged",
   outbox: "what waits for the centre",
   config: "the configuration, before plantd reads it",
   backup: "sealed copies of the whole store",
@@ -243,6 +244,21 @@ export const commands: readonly CommandSpec[] = [
     repeats: true,
     examples: ["plant state stats", "plant state stats --watch"],
     load: async () => (await import("./state-stats-command.ts")).runStats,
+  },
+  {
+    usage: "state consumers list",
+    words: "who holds records until they are acknowledged, and how many wait for each",
+    calls: [`${state} consumer-list`],
+    repeats: true,
+    examples: ["plant state consumers list"],
+    load: async () => (await import("./state-consumers-command.ts")).runConsumers,
+  },
+  {
+    usage: "state consumers remove <name>",
+    words: "let go of what waits for a consumer that will not come back",
+    calls: [`${state} consumer-remove`],
+    examples: ["plant state consumers remove old-archive --yes"],
+    load: async () => (await import("./state-consumers-command.ts")).runRemoveConsumer,
   },
   {
     usage: "outbox status",

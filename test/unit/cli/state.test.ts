@@ -35,6 +35,15 @@ const withSchemas = ({ state }: FakeParts) => {
   const unfit = [{ key: "k", wanted: "of the type f64", given: '"x"' }];
   state["schema-set"] = () => ({ scope: "s", revision: 1, unfit, count: 3 });
 };
+const withConsumers = ({ state }: FakeParts) => {
+  const old = { log: { watermark: 10, waiting: 90 }, state: { watermark: 5, waiting: 1200 } };
+  const consumers = [
+    { consumer: "old", far: false, streams: old },
+    { consumer: "sync", far: true, streams: { state: { watermark: 1205, waiting: 0 } } },
+  ];
+  state["consumer-list"] = () => ({ consumers });
+  state["consumer-remove"] = () => ({ removed: true });
+};
 const guarded: Row["given"] = ({ state }) => {
   state["compare-and-set"] = () => ({ revision: 9, repeated: false });
 };
@@ -204,6 +213,28 @@ const rows: Readonly<Record<string, Row>> = {
     words: ["state", "changes", "state", "--after", "x"],
     exit: 2,
     err: /--after is a whole number/,
+  },
+  "consumers list": {
+    words: ["state", "consumers", "list"],
+    given: withConsumers,
+    call: ["consumer-list", {}],
+    out: /^2 hold records · 1\u202f290 wait for old\nCONSUMER +STREAM +STANDS AT +WAITING\nold +log +10 +90\nold +state +5 +1\u202f200\nsync +state +1\u202f205 +0\n$/,
+  },
+  "consumers remove": {
+    words: ["state", "consumers", "remove", "old", "--yes"],
+    given: withConsumers,
+    call: ["consumer-remove", { consumer: "old", by: "plant" }],
+    out: /^nothing waits for old any more/,
+  },
+  "consumers remove wants consent": {
+    words: ["state", "consumers", "remove", "old"],
+    exit: 12,
+    err: /letting go of what waits for old/,
+  },
+  "consumers remove never the centre": {
+    words: ["state", "consumers", "remove", "sync", "--yes"],
+    exit: 8,
+    err: /NOT_ALLOWED/,
   },
   "list of nonsense": {
     words: ["state", "list", "--lines", "0"],
