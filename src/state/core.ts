@@ -69,6 +69,11 @@ function something(records: JournalRecord[]): JournalRecord[] {
   return records;
 }
 
+/** Scopes of configuration, and those of the store itself, have room when values have none. */
+function isConfiguration(scope: string): boolean {
+  return scope === "config" || scope.startsWith("config/") || scope.startsWith("plantd/");
+}
+
 /** How changes of points are appended. */
 interface SetOptions {
   readonly flush: "now" | "group";
@@ -89,6 +94,8 @@ interface StateRequest {
   readonly flush: "now" | "group";
   readonly source?: SourceArguments | undefined;
   readonly make: (points: PointTable, first: number) => JournalRecord[];
+  /** Finds room where other records do not. */
+  readonly isUrgent?: boolean;
   readonly audit?: () => readonly JournalRecord[];
   readonly settled?: ((isFlushed: boolean) => void) | undefined;
 }
@@ -194,11 +201,16 @@ export class StateCore {
     try {
       await saveCheckpoint(journal, this.points);
       this.checkpointAtMs = clock.monotonicMs();
+    } catch (error) {
+      if (!(error instanceof PlantError)) throw error;
+      log.error("the checkpoint was not written", { code: error.code, error });
+    }
+    try {
       await journal.trim();
       await this.#keeper.keep();
     } catch (error) {
       if (!(error instanceof PlantError)) throw error;
-      log.error("the checkpoint was not written", { code: error.code, error });
+      log.error("room was not made", { code: error.code, error });
     }
   }
 
@@ -225,6 +237,7 @@ export class StateCore {
       flush,
       source,
       settled,
+      isUrgent: changes.every(({ scope }) => isConfiguration(scope)),
       make: (points, first) => {
         const complete = this.schemas.complete(changes);
         if (who !== undefined) deeds = complete.map((change) => this.#deedOf(points, change));
@@ -378,7 +391,7 @@ export class StateCore {
     this.refuseWhileRestoring();
     const { journal } = this.deps;
     const { points } = this;
-    const { recordsMax, flush, source, make, audit, settled } = request;
+    const { recordsMax, flush, source, make, audit, settled, isUrgent = false } = request;
     let records: readonly JournalRecord[] = [];
     let first = 0;
     return journal.append({
@@ -387,6 +400,7 @@ export class StateCore {
       recordsMax,
       ...(source === undefined ? {} : { source }),
       ...(audit === undefined ? {} : { audit }),
+      ...(isUrgent ? { room: "urgent" } : {}),
       build: (from) => {
         first = from;
         records = make(points, from);

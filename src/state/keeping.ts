@@ -196,7 +196,8 @@ export class Keeper {
       records: thinner.finish() as unknown as Record<string, unknown>[],
       bytesLeast: kind === "drop" ? 1 : Math.ceil(bytes * gainLeast),
     });
-    bounds[name] = Math.max(bounds[name], to);
+    assert(to > bounds[name], "every step goes on");
+    bounds[name] = to;
     if (gain > 0) await this.#tellOf(step, { from, to, acked });
     return gain;
   }
@@ -206,10 +207,12 @@ export class Keeper {
     const { journal, clock } = this.#deps;
     const { stream, bytes: wanted } = step;
     const thinner = new Thinner(this.#optionsOf(step));
-    const enough = Math.max(wanted * 1.2, stepBytesLeast);
+    const { quotaBytes } = journal.use(stream);
+    const enough = Math.max(wanted * 1.2, Math.min(stepBytesLeast, quotaBytes / 8));
     let at = this.#beginning(step, after);
     let stretch: Stretch | undefined;
     let blocks = 0;
+    let taken = 0;
     for (;;) {
       const until = clock.monotonicMs() + sliceMs;
       let records = 0;
@@ -217,11 +220,12 @@ export class Keeper {
       for (const block of journal.blocks(stream, at)) {
         const { head, bytes } = block;
         if (head.last > limit || (stretch !== undefined && head.epoch !== stretch.epoch)) break;
-        if (blocks >= replacedBlocksMax || (stretch?.bytes ?? 0) >= enough) break;
-        // The first cover is full: what follows belongs into another step.
-        if (thinner.count > 1) break;
+        // Behind the bound there is at least one; a full cover leaves the rest to another step.
+        const isEnough = blocks >= replacedBlocksMax || taken >= enough || thinner.count > 1;
+        if (at > after && isEnough) break;
         records += takeIn(thinner, stream, block);
         blocks += 1;
+        taken += head.first > after ? bytes.length : 0;
         at = head.last;
         const from = stretch?.from ?? head.first;
         const sum = (stretch?.bytes ?? 0) + bytes.length;

@@ -4,6 +4,7 @@ import type { Guard, Stream } from "../journal/journal.ts";
 import { type Running, startLoop } from "../util/running.ts";
 import type { Operation } from "../worker/worker.ts";
 import { backupOperations } from "./backup-operations.ts";
+import { consumerOperations } from "./consumers.ts";
 import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
 import { exportOperations } from "./export-operations.ts";
 import { tellLoss } from "./loss.ts";
@@ -86,6 +87,7 @@ function operationsOf(core: StateCore): Record<string, Operation> {
     ...schemaOperations(core),
     ...streamOperations(core),
     ...exportOperations(core, points.list),
+    ...consumerOperations(core),
     ...backupOperations(core),
     ...storeOperations(core),
     ...plantdOperations(core),

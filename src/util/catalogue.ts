@@ -722,6 +722,12 @@ export const catalogue = {
     "list the points anew and watch from the position of the list",
     true,
   ),
+  CONSUMER_UNKNOWN: entry(
+    missing,
+    "There is no consumer {consumer}",
+    ["the name is misspelt", "it was removed before"],
+    "plant state list",
+  ),
   SCOPE_EXISTS: entry(1, "The scope {scope} exists", ["it was created before"], "plant state list"),
   SCOPE_NOT_FOUND: entry(
     missing,
