@@ -19,7 +19,7 @@ import {
 const hourMs = 3_600_000;
 const quota = { state: 1, event: 1, log: 1, metric: 1 };
 const config = { ...storeConfig, mapMiB: 16, quota, thinAfterMs: 2 * hourMs, keepMs: 24 * hourMs };
-const roomOfTests = 8 * 1_048_576;
+const roomOfTests = 5 * 1_048_576;
 const quotaBytes = roomOfTests / 100;
 
 interface Opened extends AsyncDisposable {
@@ -133,7 +133,7 @@ test(`weeks without a reader fit a small store, and are read whole (seed ${seed}
   for (let opening = 0; opening < 2; opening += 1) {
     await using store = await open(folder.path, clock);
     await store.journal.position("away");
-    for (let hour = 0; hour < 80; hour += 1) {
+    for (let hour = 0; hour < 60; hour += 1) {
       await fillHour(store, clock, random);
       if (hour % 5 !== 4) continue;
       await store.core.tend();
@@ -199,7 +199,7 @@ test("an abandoned consumer is named when values are thinned and dropped", async
   await using store = await open(folder.path, clock, { roomBytes: 3 * 1_048_576 });
   await store.journal.addConsumer("gone", ["state"]);
   await store.journal.addConsumer("lines only", ["log"]);
-  for (let hour = 0; hour < 90; hour += 1) {
+  for (let hour = 0; hour < 60; hour += 1) {
     await fillHour(store, clock, random);
     if (hour % 3 === 0) await store.core.tend();
   }
@@ -221,7 +221,7 @@ test("acknowledged records go before any other is thinned", async () => {
   const random = seededRandom(4);
   await using store = await open(folder.path, clock);
   await store.journal.position("near");
-  for (let hour = 0; hour < 90; hour += 1) {
+  for (let hour = 0; hour < 60; hour += 1) {
     await fillHour(store, clock, random);
     await store.journal.ack("near", "state", store.journal.head("state"));
     if (hour % 3 === 0) await store.core.tend();
@@ -276,7 +276,7 @@ for (const how of ["before", "after"] as const) {
     const clock = fakeClock();
     const random = seededRandom(6);
     const fails = (count: number) => (count % 3 === 1 ? how : undefined);
-    for (let opening = 0; opening < 3; opening += 1) {
+    for (let opening = 0; opening < 2; opening += 1) {
       await using store = await open(folder.path, clock, {
         change: (journal) => failing(journal, fails),
       });
@@ -285,7 +285,7 @@ for (const how of ["before", "after"] as const) {
         await fillHour(store, clock, random);
         if (hour % 5 === 4) await store.core.tend();
       }
-      for (let round = 0; round < 10; round += 1) await store.core.tend();
+      for (let round = 0; round < 6; round += 1) await store.core.tend();
       assert.deepEqual(replay(readAll(store.journal, "state")), valuesOf(store));
       const { bytes } = store.journal.use("state");
       assert.ok(bytes <= quotaBytes, `${bytes} bytes`);
