@@ -37,11 +37,14 @@ const operations = (service: string, names: readonly string[]) =>
 const state = "org.plantd.State";
 const append = "org.plantd.Logger.append";
 const status = "org.plantd.Sync.status";
-const read = ["get", "get-many", "list", "history", "watch", "stats", "position", "health"];
+const read = [
+  ...["get", "get-many", "list", "history", "watch", "schema-get"],
+  ...["stats", "position", "health"],
+];
 const plantdWords = ["state-get", "state-set", "set", "list-keys"];
 const change = [
-  ...["set-many", "compare-and-set", "delete", "create-scope", "delete-scope", "list-scopes"],
-  ...["schema-get", "schema-set", "schema-delete", "changes"],
+  ...["set-many", "compare-and-set", "delete", "delete-many", "schema-set", "schema-delete"],
+  ...["create-scope", "delete-scope", "list-scopes", "changes"],
   ...["consumer-list", "consumer-remove"],
 ];
 const backups = [

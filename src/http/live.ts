@@ -11,7 +11,7 @@ import { type Running, startLoop } from "../util/running.ts";
 const pointsMax = 2000;
 const samplesMax = 60;
 const retryMs = 1000;
-/** The list is read afresh this often, which notices deletions. */
+/** The list is read afresh this often. */
 const relistMs = 300_000;
 const askMs = 5000;
 
@@ -65,9 +65,14 @@ async function followOnce(
 ): Promise<void> {
   const { clock, client } = deps;
   const listedMs = clock.monotonicMs();
+  const { position: listed } = Object(
+    await client.call(services.state, "list", { limit: 1 }, { deadlineMs: askMs }),
+  ) as { position?: unknown };
   const points = await listPoints(client, { max: pointsMax * 2, deadlineMs: askMs });
   view.replace(points);
-  let after = points.reduce((highest, { revision }) => Math.max(highest, revision), 0);
+  // What changes while the pages are read is told by the watch again.
+  const highest = points.reduce((most, { revision }) => Math.max(most, revision), 0);
+  let after = typeof listed === "number" ? listed : highest;
   while (!signal.aborted && clock.monotonicMs() - listedMs < relistMs) {
     const parts = client.stream(services.state, "watch", { after }, { deadlineMs: 40_000, signal });
     for (;;) {
@@ -79,13 +84,18 @@ async function followOnce(
         after = Math.max(after, position);
         break;
       }
-      for (const point of readPoints(part.value)) {
-        after = Math.max(after, point.revision);
-        view.put(point);
-      }
+      for (const point of readPoints(part.value)) view.put(point);
+      for (const place of readDeleted(part.value)) view.remove(pointId(place));
     }
     await clock.sleep(0, signal);
   }
+}
+
+/** Places of points that are no more. */
+function readDeleted(part: unknown): { scope: string; key: string }[] {
+  const { deleted } = Object(part) as { deleted?: unknown };
+  const places = Array.isArray(deleted) ? deleted : [];
+  return places.filter(({ scope, key }) => typeof scope === "string" && typeof key === "string");
 }
 
 class View {
@@ -112,6 +122,12 @@ class View {
     }
     this.leftOut = 0;
     for (const point of points) this.put(point);
+  }
+
+  remove(id: string): void {
+    if (!this.#points.delete(id)) return;
+    this.version += 1;
+    this.#redraw();
   }
 
   put(point: Point): void {
