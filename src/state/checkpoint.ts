@@ -5,11 +5,11 @@ import { encodePage, takePage } from "./page.ts";
 import type { Point, PointTable } from "./points.ts";
 
 /** Pages that are put into bytes before others have their turn: a few milliseconds. */
-const pagesPerSlice = 32;
+const pagesPerSlice = 8;
 /** Pages that are held as bytes at one time. */
 const pagesPerSave = 256;
 /** Rows and records that are taken over before others have their turn. */
-const perSlice = 2000;
+const perSlice = 1000;
 
 /** Another turn of the event loop. */
 export function turn(): Promise<void> {

@@ -74,11 +74,22 @@ export class PointTable {
 
   /** Takes over a point of a checkpoint; of two with one name the later defined one is right. */
   take(definition: Definition, said: Said, { revision, due }: Standing): void {
-    this.#define(definition);
-    const slot = this.#slotOf(definition.index);
-    if (slot < 0) return;
-    this.slots.put(slot, said, revision);
-    if (due !== undefined) this.#expiry.set(definition.index, due);
+    const { index, scope, key } = definition;
+    const { slots } = this;
+    this.#nextIndex = Math.max(this.#nextIndex, index + 1);
+    this.#stagedIndex = Math.max(this.#stagedIndex, this.#nextIndex);
+    let slot = slots.find(scope, key);
+    if (slot < 0) {
+      slot = slots.add(definition);
+      this.#order.add(slot);
+    } else {
+      const before = slots.index[slot] as number;
+      if (before > index) return;
+      this.#expiry.clear(before);
+      if (before < index) slots.redefine(slot, definition);
+    }
+    slots.put(slot, said, revision);
+    if (due !== undefined) this.#expiry.set(index, due);
   }
 
   /** The first index that is free, by what a checkpoint says. */
