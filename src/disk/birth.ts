@@ -1,16 +1,8 @@
 // The beginning of a store on the medium: its folder and a data file that is whole before it has a
 // name. It must not know tables or rows.
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { syncPath } from "../util/durable-file.ts";
 import { makeFolder } from "../util/folder.ts";
 
 /** Where a new data file is made. */
@@ -43,14 +35,4 @@ export async function makeDataFile(
   renameSync(join(aside, name), join(folder, name));
   rmSync(aside, { recursive: true, force: true });
   syncPath(folder);
-}
-
-/** Flushes a file or folder to the device. */
-export function syncPath(path: string): void {
-  const handle = openSync(path, "r");
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
 }

@@ -3,9 +3,9 @@
 // know what the records mean.
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
 import { basename, join } from "node:path";
-import { dataFile, syncPath } from "../disk/disk.ts";
+import { dataFile } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
-import { readJsonFile, removeFile, replaceFile, syncFolder } from "../util/durable-file.ts";
+import { readJsonFile, removeFile, replaceFile, syncPath } from "../util/durable-file.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
 import type { Log } from "../util/log.ts";
@@ -294,7 +294,7 @@ class Opener implements Guard {
     const aside = this.#at(this.#recovery?.name ?? "");
     if (existsSync(join(aside, dataFile))) {
       renameSync(join(aside, dataFile), this.#at(dataFile));
-      syncFolder(this.#options.folder);
+      syncPath(this.#options.folder);
     }
     rmSync(aside, { recursive: true, force: true });
     removeFile(this.#at(names.recovery));
@@ -313,11 +313,11 @@ class Opener implements Guard {
     if (existsSync(this.#at(dataFile))) {
       if (!existsSync(aside)) mkdirSync(aside, { mode: 0o700 });
       renameSync(this.#at(dataFile), join(aside, dataFile));
-      syncFolder(aside);
+      syncPath(aside);
     }
     rmSync(this.#at("lock.mdb"), { force: true });
     rmSync(this.#at(names.clean), { force: true });
-    syncFolder(this.#options.folder);
+    syncPath(this.#options.folder);
     const { quarantinesMax: countMax, roomBytes } = this.#options;
     pruneQuarantines(this.#options.folder, { countMax, bytesMax: 2 * roomBytes });
     this.#note({ phase: "restore" });
@@ -382,7 +382,7 @@ class Opener implements Guard {
     if (report === undefined) return this.#skip(more.snapshot ?? more.source ?? "");
     this.#note({ ...more, restored: report.heads });
     renameSync(join(folder, dataFile), this.#at(dataFile));
-    syncFolder(this.#options.folder);
+    syncPath(this.#options.folder);
     rmSync(folder, { recursive: true, force: true });
     this.#note({ phase: "tell" });
   }

@@ -1,7 +1,8 @@
 // Another database in the place of the one of the store. It must not know what either holds.
 import { copyFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { dataFile, syncPath } from "../disk/disk.ts";
+import { dataFile } from "../disk/disk.ts";
+import { syncPath } from "../util/durable-file.ts";
 import { PlantError } from "../util/errors.ts";
 
 /**

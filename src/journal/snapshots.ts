@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, renameSync, rmSync, statfsSync } from "node:fs";
 import { join } from "node:path";
 import { dataFile } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
-import { readJsonFile, replaceFile, syncFolder } from "../util/durable-file.ts";
+import { readJsonFile, replaceFile, syncPath } from "../util/durable-file.ts";
 import { PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
 import type { CheckReport } from "./check.ts";
@@ -136,7 +136,7 @@ export class Snapshots {
       const note: Note = { mark, report, time: clock.wallMs() };
       replaceFile(noteOf(path), JSON.stringify(note));
       renameSync(copy, path);
-      syncFolder(home);
+      syncPath(home);
       return name;
     } finally {
       rmSync(trial, { recursive: true, force: true });

@@ -10,7 +10,7 @@ import {
   rmSync,
   statSync,
 } from "node:fs";
-import { syncFolder } from "../util/durable-file.ts";
+import { syncPath } from "../util/durable-file.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
@@ -203,6 +203,6 @@ function finish({ coming, path, folder, sha256 }: Coming): string {
     throw new PlantError("BACKUP_UNREADABLE", { path, reason: "it changed on its way" });
   }
   renameSync(coming, path);
-  syncFolder(folder);
+  syncPath(folder);
   return path;
 }

@@ -16,13 +16,13 @@ export function replaceFile(path: string, text: string): void {
   const beside = `${path}.new`;
   writeFileSync(beside, text, { mode: 0o600, flush: true });
   renameSync(beside, path);
-  syncFolder(dirname(path));
+  syncPath(dirname(path));
 }
 
 /** Removes the file, durably; nothing when there is none. */
 export function removeFile(path: string): void {
   rmSync(path, { force: true });
-  syncFolder(dirname(path));
+  syncPath(dirname(path));
 }
 
 /** The JSON a file holds; undefined when it is absent or none, which a power cut never makes. */
@@ -36,8 +36,8 @@ export function readJsonFile(path: string): unknown {
   }
 }
 
-/** Puts the names in a folder on the medium. */
-export function syncFolder(path: string): void {
+/** Puts a file, or the names in a folder, on the medium. */
+export function syncPath(path: string): void {
   const handle = openSync(path, "r");
   try {
     fsyncSync(handle);
