@@ -4,18 +4,21 @@ import { renameSync, rmSync, statSync } from "node:fs";
 import type { Server } from "node:net";
 import { dirname, join } from "node:path";
 import { type Database, open as openLmdb } from "lmdb";
+import { syncPath } from "../util/durable-file.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { makeFolder } from "../util/folder.ts";
-import { makeDataFile, makeStoreFolder, syncPath } from "./birth.ts";
+import { makeDataFile, makeStoreFolder } from "./birth.ts";
+import { binary, environmentOf, figuresOf, pagesOf } from "./environment.ts";
 import { asDiskError, asStoreError } from "./failure.ts";
+import { Fill, fileMaxOf, type Room } from "./fill.ts";
 import { lockFolder } from "./folder-lock.ts";
 import { dataVersion } from "./meta-pages.ts";
-import { costOf, type Most, mostOf, type Write } from "./need.ts";
-import { flawOfBranches, freeRoomOf, newerVersionOf } from "./pages.ts";
+import type { Write } from "./need.ts";
+import { flawOfBranches, newerVersionOf } from "./pages.ts";
 import { Runway } from "./runway.ts";
 import { startWear, type Wear, wearSourcesOf } from "./wear.ts";
 
-export { syncPath } from "./birth.ts";
+export type { Room } from "./fill.ts";
 export type { Write } from "./need.ts";
 export { flawOfPages, walkPages } from "./pages.ts";
 export { type FoundRow, openRemains, type Remains } from "./remains.ts";
@@ -25,9 +28,6 @@ export interface Row {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
 }
-
-/** Which part of the room a commit may use. */
-export type Room = "common" | "urgent" | "reserve";
 
 /** Rows from `from` (included) to `to` (excluded), in key order; downwards when `reverse`. */
 export interface RangeOptions {
@@ -98,19 +98,8 @@ export const writesMax = 1000;
 /** The name of the data file within the folder. */
 export const dataFile = "data.mdb";
 
-const tablesMax = 32;
-/** How much of the reserve writes leave free. */
-const reserveShare: Readonly<Record<Room, number>> = { common: 1, urgent: 0.5, reserve: 0 };
 /** What a medium writes at least. */
 const blockBytes = 4096;
-/** Pages that LMDB touches beside those of the data: branches, free list, named tables. */
-const spareBytes = 64 * 1024;
-/** Commits between two measures of the room in use. */
-const measureEvery = 64;
-/** The file may be larger than the room by this, for the holes between pages in use. */
-const fileShare = 1.5;
-/** The map is larger than the file ever gets: the package grows one that is full. */
-const mapSpareBytes = 64 * 1_048_576;
 
 /**
  * Opens the environment in `folder`, making it when absent.
@@ -151,20 +140,6 @@ function refuseDamaged(folder: string): void {
   if (flaw !== undefined) throw new PlantError("STORE_DAMAGED", { folder, reason: flaw });
 }
 
-const binary = { encoding: "binary", keyEncoding: "binary", cache: false } as const;
-
-function environmentOf(path: string, roomBytes: number) {
-  const mapSize = fileMaxOf(roomBytes) + mapSpareBytes;
-  // `safeRestore` is missing in the package's types. Without `eventTurnBatching` no promise of
-  // the package's own rejects unheard when a commit fails, which would end the process.
-  const safety = { overlappingSync: false, safeRestore: true, eventTurnBatching: false };
-  return { path, noSubdir: false, mapSize, maxDbs: tablesMax, trackMetrics: true, ...safety };
-}
-
-function fileMaxOf(roomBytes: number): number {
-  return Math.ceil((roomBytes * fileShare) / 65_536) * 65_536;
-}
-
 class LmdbDisk implements Disk {
   readonly failed: Promise<PlantError>;
   readonly #fail: (failure: PlantError) => void;
@@ -175,8 +150,8 @@ class LmdbDisk implements Disk {
   readonly #root;
   readonly #runway: Runway;
   readonly #wear: () => Wear;
-  readonly #fileMax: number;
   readonly #pageBytes: number;
+  readonly #fill: Fill;
   readonly #tables = new Map<string, Database<Buffer, Uint8Array>>();
   /** Tables that were not there when they were read. */
   readonly #missing = new Set<string>();
@@ -186,9 +161,6 @@ class LmdbDisk implements Disk {
   #mapBytes = 0;
   #pagesWritten = 0;
   #copiedBytes = 0;
-  /** Never below what is in use: the last measure and all that was put since. */
-  #liveBytes = 0;
-  #sinceMeasure = 0;
   #tail: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
@@ -199,11 +171,10 @@ class LmdbDisk implements Disk {
     this.#folder = folder;
     this.#room = roomBytes;
     this.#lock = lock;
-    this.#fileMax = fileMaxOf(roomBytes);
     this.#root = openLmdb<Buffer, Uint8Array>({ ...environmentOf(folder, roomBytes), ...binary });
     this.#wear = startWear(wearSourcesOf(folder));
     const path = join(folder, dataFile);
-    this.#runway = new Runway({ path, aheadBytes, limitBytes: this.#fileMax });
+    this.#runway = new Runway({ path, aheadBytes, limitBytes: fileMaxOf(roomBytes) });
     try {
       this.#pageBytes = this.#seeFile();
     } catch (error) {
@@ -211,14 +182,16 @@ class LmdbDisk implements Disk {
       void this.#root.close();
       throw error;
     }
-    this.#liveBytes = this.#usedBytes;
+    this.#fill = new Fill(
+      { folder, path, roomBytes, pageBytes: this.#pageBytes, pages: () => this.#pagesInUse() },
+      this.#usedBytes,
+    );
     this.#runway.extend(this.#usedBytes);
   }
 
   /** Looks how far the file is used; returns the size of a page. */
   #seeFile(): number {
-    const found = this.#root.getStats() as EnvironmentStats;
-    const { pageSize, lastPageNumber, mapSize, pagesWritten } = found;
+    const { pageSize, lastPageNumber, mapSize, pagesWritten } = figuresOf(this.#root.getStats());
     this.#usedBytes = (lastPageNumber + 1) * pageSize;
     this.#mapBytes = mapSize;
     this.#pagesWritten = pagesWritten;
@@ -323,10 +296,8 @@ class LmdbDisk implements Disk {
       await this.#runway.clear(Number.POSITIVE_INFINITY);
     }
     const tables = writes.map(({ table }) => this.#tableToWrite(table));
-    const bytes = this.#admit(writes, room);
-    const most = mostOf(writes, this.#pageBytes, this.#liveBytes);
-    if (this.#usedBytes + most.bytes > this.#fileMax) this.#refuseScattered(most);
-    await this.#runway.clear(this.#usedBytes + most.bytes);
+    const bytes = this.#fill.admit(writes, room);
+    await this.#runway.clear(this.#fill.admitEnd(writes, this.#usedBytes));
     try {
       await this.#root.batch(() => {
         writes.forEach(({ key, value }, at) => {
@@ -347,37 +318,10 @@ class LmdbDisk implements Disk {
     this.#runway.extend(this.#usedBytes);
   }
 
-  /**
-   * The file does not grow beyond its bound. What is put then has to find its place between the
-   * pages in use, with as much to spare; what only removes always finds one.
-   */
-  #refuseScattered({ bytes, longest, isPut }: Most): void {
-    if (!isPut) return;
-    const free = freeRoomOf(join(this.#folder, dataFile));
-    const isEnough = free.pages * this.#pageBytes >= 2 * bytes && free.longest >= 2 * longest;
-    if (isEnough) return;
-    throw new PlantError("STORE_FULL", { folder: this.#folder, roomBytes: this.#room });
-  }
-
-  /** Refuses what does not fit; what only removes always fits. */
-  #admit(writes: readonly Write[], room: Room): number {
-    const { bytes, cost } = costOf(writes, this.#pageBytes);
-    this.#sinceMeasure += 1;
-    const need = cost + spareBytes;
-    const most = this.#room - reserveOf(this.#room) * reserveShare[room];
-    if (this.#sinceMeasure >= measureEvery || this.#liveBytes + need > most) this.#measure();
-    if (cost > 0 && this.#liveBytes + need > most) {
-      throw new PlantError("STORE_FULL", { folder: this.#folder, roomBytes: this.#room });
-    }
-    this.#liveBytes += cost;
-    return bytes;
-  }
-
-  #measure(): void {
+  #pagesInUse(): number {
     let pages = 8;
     for (const table of this.#tables.values()) pages += pagesOf(table.getStats());
-    this.#liveBytes = pages * this.#pageBytes;
-    this.#sinceMeasure = 0;
+    return pages;
   }
 
   async backup(path: string): Promise<number> {
@@ -407,12 +351,12 @@ class LmdbDisk implements Disk {
 
   stats(): DiskStats {
     const isOpen = this.#closing === undefined && this.#failure === undefined;
-    if (isOpen && this.#sinceMeasure > 0) this.#measure();
+    if (isOpen) this.#fill.freshen();
     return {
       commits: this.#commits,
       bytesPut: this.#bytesPut,
       fileBytes: statSync(join(this.#folder, dataFile)).size,
-      liveBytes: this.#liveBytes,
+      liveBytes: this.#fill.liveBytes,
       roomBytes: this.#room,
       usedBytes: this.#usedBytes,
       mapBytes: this.#mapBytes,
@@ -436,31 +380,8 @@ class LmdbDisk implements Disk {
   }
 }
 
-/** What the package's types leave out of the figures of an environment. */
-interface EnvironmentStats {
-  readonly pageSize: number;
-  readonly lastPageNumber: number;
-  readonly mapSize: number;
-  /** Since opening, without the first pages. */
-  readonly pagesWritten: number;
-}
-
-/** The part of the room that common writes leave free. */
-function reserveOf(roomBytes: number): number {
-  return Math.min(8 * 1_048_576, roomBytes / 8);
-}
-
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes)
     ? bytes
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-function pagesOf(stats: unknown): number {
-  const { treeBranchPageCount, treeLeafPageCount, overflowPages } = stats as {
-    treeBranchPageCount: number;
-    treeLeafPageCount: number;
-    overflowPages: number;
-  };
-  return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
