@@ -38,7 +38,7 @@ const state = "org.plantd.State";
 const append = "org.plantd.Logger.append";
 const status = "org.plantd.Sync.status";
 const read = [
-  ...["get", "get-many", "list", "history", "watch", "schema-get"],
+  ...["get", "get-many", "list", "history", "history-many", "watch", "schema-get"],
   ...["stats", "position", "health"],
 ];
 const plantdWords = ["state-get", "state-set", "set", "list-keys"];
@@ -63,7 +63,7 @@ export const builtInRights: Readonly<Record<Principal, Rights>> = {
     serve: [],
     call: [
       append,
-      ...operations(state, ["stats", "position", "list", "watch", "changes"]),
+      ...operations(state, ["stats", "position", "list", "watch", "changes", "history-many"]),
       status,
       "org.plantd.driver.*.status",
     ],

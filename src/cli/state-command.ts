@@ -32,7 +32,7 @@ export async function ask(
 }
 
 /** A scope and a key, also as `state list` prints them: one word, the last slash between. */
-function nameOf([first = "", second]: Invocation["args"]): { scope: string; key: string } {
+export function nameOf([first = "", second]: Invocation["args"]): { scope: string; key: string } {
   if (second !== undefined) return { scope: first, key: second };
   const at = first.lastIndexOf("/");
   const [scope, key] = [first.slice(0, Math.max(0, at)), first.slice(at + 1)];

@@ -141,6 +141,24 @@ export const commands: readonly CommandSpec[] = [
     load: async () => (await import("./state-command.ts")).runDelete,
   },
   {
+    usage: "state history <scope> [key]",
+    words: "what a point's values were: a curve, least, most, mean and last",
+    options: [
+      { flags: "--since <duration>", words: "from so long ago until now; 24h unless told" },
+      { flags: "--from <time>", words: "a moment such as 2026-03-01T12:00, or a duration ago" },
+      { flags: "--to <time>", words: "the end, told alike" },
+      { flags: "--buckets <count>", words: "into how many spans the range is cut" },
+      { flags: "--raw", words: "the values one by one" },
+    ],
+    calls: [`${state} history`],
+    repeats: true,
+    examples: [
+      "plant state history device/meter-1 voltage --since 6h",
+      "plant state history device/meter-1/voltage --from 2d --to 1d --json",
+    ],
+    load: async () => (await import("./history-command.ts")).runHistory,
+  },
+  {
     usage: "state watch [scope]",
     words: "print each point of the store as it changes, and as it goes",
     options: [

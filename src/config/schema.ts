@@ -247,6 +247,27 @@ const sections = v.strictObject(
         "time between two snapshots of the database on the same medium",
       ),
       snapshotsMax: whole("files", 0, 20, 2, "snapshots that are kept; 0 makes none"),
+      rollupMinuteDays: whole(
+        "days",
+        1,
+        3650,
+        14,
+        "running time for which history has minutes of all points; then quarter-hours",
+      ),
+      rollupDays: whole(
+        "days",
+        1,
+        36_500,
+        1100,
+        "running time for which history has quarter-hours",
+      ),
+      rollupPercent: whole(
+        "percent",
+        1,
+        50,
+        15,
+        "most of the store's room that history's minutes and quarter-hours take",
+      ),
     }),
     logger: section({
       ringMax: whole("lines", 10, 1_000_000, 5000, "lines kept in memory for plant log"),

@@ -6,6 +6,7 @@ import type { Clock } from "../util/clock.ts";
 import { asPlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import { type Running, startLoop } from "../util/running.ts";
+import type { HourCurve } from "./hours.ts";
 
 /** Points the page can hold; more are counted and left out. */
 const pointsMax = 2000;
@@ -24,6 +25,8 @@ export interface LivePoint {
   readonly samples: number[];
   /** Value of the view's `version` when it last changed. */
   version: number;
+  /** The curve of its last hour, once the store told it, and the `version` it came with. */
+  hour?: HourCurve & { readonly version: number };
 }
 
 /** The view that the page draws from. */
@@ -36,6 +39,8 @@ export interface LiveView extends Running {
   readonly leftOut: number;
   /** Ordered by device and key. */
   list(device?: string): readonly LivePoint[];
+  /** Puts curves of the last hour on points. */
+  putHours(curves: ReadonlyMap<LivePoint, HourCurve>): void;
 }
 
 /** Starts to follow the store's device points. */
@@ -152,6 +157,15 @@ class View {
     if (sample === undefined) return;
     live.samples.push(sample);
     if (live.samples.length > samplesMax) live.samples.shift();
+  }
+
+  putHours(curves: ReadonlyMap<LivePoint, HourCurve>): void {
+    for (const [live, curve] of curves) {
+      if (live.hour?.path === curve.path && live.hour.words === curve.words) continue;
+      this.version += 1;
+      live.version = this.version;
+      live.hour = { ...curve, version: this.version };
+    }
   }
 
   #redraw(): void {

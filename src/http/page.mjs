@@ -19,7 +19,7 @@ function replaceSection(id, markup) {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
-function changeValue([id, text, quality, words, wall, sample]) {
+function changeValue([id, text, quality, words, wall, sample, path, hour]) {
   const row = document.getElementById(`p${id}`);
   if (!row) return;
   row.className = `q-${quality}`;
@@ -27,8 +27,14 @@ function changeValue([id, text, quality, words, wall, sample]) {
   row.querySelector(".q").textContent = words;
   const age = row.querySelector(".age");
   age.dataset.t = wall;
-  if (sample === null) return;
   const curve = row.querySelector("svg");
+  if (path) {
+    delete curve.dataset.s;
+    curve.innerHTML = "<path/>";
+    curve.firstElementChild.setAttribute("d", path);
+    curve.setAttribute("aria-label", hour);
+  }
+  if (sample === null || curve.dataset.s === undefined) return;
   const samples = curve.dataset.s === "" ? [] : curve.dataset.s.split(",").map(Number);
   samples.push(sample);
   if (samples.length > samplesMax) samples.shift();

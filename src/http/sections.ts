@@ -127,16 +127,26 @@ function devicePanel(
   return html`<section class="panel"><header><h3><a id="d-${name}" href="/device/${encodeURIComponent(name)}">${name}</a></h3><span class="place">${place}</span><span data-device="${name}">${chip(state, device?.state ?? "unknown")}</span></header>${body}</section>`;
 }
 
-function pointRow({ id, point, samples }: LivePoint, now: number): Markup {
+function pointRow(live: LivePoint, now: number): Markup {
+  const { id, point } = live;
   const { key, unit, quality } = point;
   const text = describeValue(point.value);
+  return html`<tr id="p${id}" class="q-${quality}"><th scope="row">${breakable(key)}</th><td class="n v${text.length > 11 && " long"}"><span>${text}</span>${unit !== undefined && html` <small>${describeUnit(unit)}</small>`}</td><td class="trend">${trend(live)}</td><td class="q">${qualityWords(point)}</td><td class="n">${age(point.time.wall, now)}</td></tr>`;
+}
+
+/** The curve of the last hour; of the last samples while the store has not told it. */
+function trend({ samples, hour }: LivePoint): Markup {
+  const box = html`viewBox="0 0 120 28" preserveAspectRatio="none" role="img"`;
+  if (hour !== undefined) {
+    return html`<svg ${box} aria-label="${hour.words}"><path d="${hour.path}"/></svg>`;
+  }
   const low = samples.length > 0 ? Math.min(...samples) : 0;
   const high = samples.length > 0 ? Math.max(...samples) : 0;
-  const trend =
+  const words =
     samples.length < 2
       ? ""
       : `last ${samples.length} samples from ${describeValue(low)} to ${describeValue(high)}`;
-  return html`<tr id="p${id}" class="q-${quality}"><th scope="row">${breakable(key)}</th><td class="n v${text.length > 11 && " long"}"><span>${text}</span>${unit !== undefined && html` <small>${describeUnit(unit)}</small>`}</td><td class="trend"><svg viewBox="0 0 120 28" preserveAspectRatio="none" role="img" aria-label="${trend}" data-s="${samples.join(",")}"><polyline points="${sparkPoints(samples)}"/></svg></td><td class="q">${qualityWords(point)}</td><td class="n">${age(point.time.wall, now)}</td></tr>`;
+  return html`<svg ${box} aria-label="${words}" data-s="${samples.join(",")}"><polyline points="${sparkPoints(samples)}"/></svg>`;
 }
 
 /** A name that may be broken after its underscores and hyphens. */

@@ -16,7 +16,8 @@ import type { Paths } from "../util/paths.ts";
 import { type Running, startLoop } from "../util/running.ts";
 import type { BusReport } from "./broker-metrics.ts";
 import { startEvents } from "./events.ts";
-import { startLive } from "./live.ts";
+import { createHours } from "./hours.ts";
+import { type LivePoint, startLive } from "./live.ts";
 import type { PageFacts } from "./page.ts";
 
 export interface SightDeps {
@@ -59,6 +60,7 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
   const { clock, client, version, paths } = deps;
   const live = startLive(deps);
   const events = startEvents(deps);
+  const hours = createHours<LivePoint>(deps, (curves) => live.putHours(curves));
   const drain = createDrain();
   const backlog: number[] = [];
   let last: { readonly status: StatusDocument; readonly atMs: number } | undefined;
@@ -115,6 +117,7 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
     async facts(device) {
       const status = { ...(await current()), time: clock.wallMs() };
       const points = live.list(device);
+      await hours.look(points);
       const { leftOut } = live;
       const rest = {
         ...(device === undefined ? {} : { device }),

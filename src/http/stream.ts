@@ -49,7 +49,9 @@ export function createWatcher(response: ServerResponse): Watcher {
       const values =
         "values" in sections
           ? []
-          : facts.points.filter((live) => live.version > sentVersion).map(changeOf);
+          : facts.points
+              .filter((live) => live.version > sentVersion)
+              .map((live) => changeOf(live, sentVersion));
       const title = titleOf(facts.status, facts.device);
       const news = title === sentTitle ? { sections, values } : { title, sections, values };
       const message = { time: facts.status.time, ...withoutEmpty(news) };
@@ -80,11 +82,21 @@ function shapeOf({ status, device }: PageFacts): string {
     .join(";");
 }
 
-type Change = readonly [number, string, string, string, number, number | null];
+type Change = readonly [
+  number,
+  string,
+  string,
+  string,
+  number,
+  number | null,
+  ...hour: readonly string[],
+];
 
-function changeOf({ id, point, samples }: LivePoint): Change {
+/** The curve of the last hour goes along when it is newer than what was sent. */
+function changeOf({ id, point, samples, hour }: LivePoint, sentVersion: number): Change {
   const { value, quality, time } = point;
   const isSampled = quality !== "bad" && (typeof value === "number" || typeof value === "boolean");
   const sample = isSampled ? (samples.at(-1) ?? null) : null;
-  return [id, describeValue(value), quality, qualityWords(point), time.wall, sample];
+  const curve = hour !== undefined && hour.version > sentVersion ? [hour.path, hour.words] : [];
+  return [id, describeValue(value), quality, qualityWords(point), time.wall, sample, ...curve];
 }

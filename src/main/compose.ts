@@ -6,6 +6,7 @@ import type { LineAdapter } from "../../drivers/kit/kit.ts";
 import { makeAdmission, rightsOf } from "../access/access.ts";
 import type { Config, LineConfig } from "../config/config.ts";
 import { readBootId } from "../util/clock.ts";
+import { clockSyncReader } from "../util/clock-sync.ts";
 import { PlantError } from "../util/errors.ts";
 import type { LogLevels } from "../util/log-levels.ts";
 import { brokerEndpoint, type Principal } from "../util/paths.ts";
@@ -116,7 +117,10 @@ async function startSyncPart(context: PartContext): Promise<Part> {
   const client = opened.use(await connect(context, "sync"));
   const boot = readBootId();
   const sync = opened.use(
-    await startSync({ clock, random, log, boot, client, paths, version }, config.sync),
+    await startSync(
+      { clock, random, log, boot, client, paths, version, clockSync: clockSyncReader(clock) },
+      config.sync,
+    ),
   );
   const worker = opened.use(await offer(context, "sync", sync));
   const running = together([client, sync, worker], opened.move());
@@ -153,7 +157,8 @@ async function startDriverPart(context: PartContext, name: string): Promise<Part
   const { clock, random, log } = context;
   await using opened = new AsyncDisposableStack();
   const client = opened.use(await connect(context, "driver"));
-  const deps = { clock, random, log, client, boot: readBootId() };
+  const clockSync = clockSyncReader(clock);
+  const deps = { clock, random, log, client, boot: readBootId(), clockSync };
   const line = opened.use(startLine(deps, { name, config: settings }, adapter));
   const worker = opened.use(await offer(context, "driver", line));
   const running = together([client, line, worker], opened.move());

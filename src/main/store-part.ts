@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import type { Guard, Journal } from "../journal/journal.ts";
 import type { State } from "../state/state.ts";
 import { readBootId } from "../util/clock.ts";
+import { clockSyncReader } from "../util/clock-sync.ts";
 import type { Running } from "../util/running.ts";
 import { keptLines, levelMemory } from "./log-store.ts";
 import { offer, type PartContext, together } from "./part-context.ts";
@@ -80,7 +81,7 @@ async function openStore(context: PartContext): Promise<Store> {
   try {
     const { backups, updatePending } = paths;
     const state = await startState(
-      { clock, random, log, journal, boot: readBootId() },
+      { clock, random, log, journal, boot: readBootId(), sync: clockSyncReader(clock) },
       { ...config.store, backups, store: paths.store, updatePending },
     );
     return { journal, state };

@@ -20,6 +20,7 @@ import { auditRecords, type Deed } from "./audit.ts";
 import { type BackupPlace, type OpenedBackup, openBackup } from "./backup.ts";
 import { loadPoints, saveCheckpoint } from "./checkpoint.ts";
 import { Keeper } from "./keeping.ts";
+import { Past } from "./past.ts";
 import { type Place, type PointChange, PointTable } from "./points.ts";
 import type { SchemaDocument } from "./schema.ts";
 import { SchemaBook } from "./schema-book.ts";
@@ -118,6 +119,7 @@ export class StateCore {
   guard: Guard | undefined;
   /** Snapshots of the database; absent where none are made. */
   readonly snapshots: Snapshots | undefined;
+  readonly past: Past;
   #isRestoring = false;
   /** Whether a backup is being tried: one at a time. */
   #isTrying = false;
@@ -134,6 +136,7 @@ export class StateCore {
     this.deps = deps;
     this.config = config;
     this.points = new PointTable(config.pointsMax);
+    this.past = new Past(deps, config);
     const { journal } = deps;
     this.wear = new WearLedger({
       table: journal.side("wear"),
@@ -468,11 +471,13 @@ export class StateCore {
     this.#isRestoring = true;
     try {
       await this.#tending;
+      await this.past.end();
       const result = await work();
       this.wear.forget();
       await this.load();
       return result;
     } finally {
+      this.past.renew();
       this.#isRestoring = false;
     }
   }

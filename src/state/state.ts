@@ -7,6 +7,7 @@ import { backupOperations } from "./backup-operations.ts";
 import { consumerOperations } from "./consumers.ts";
 import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
 import { exportOperations } from "./export-operations.ts";
+import { historyOperations } from "./history-operations.ts";
 import { tellLoss } from "./loss.ts";
 import { plantdOperations } from "./plantd.ts";
 import { pointOperations } from "./point-operations.ts";
@@ -52,6 +53,7 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
       if (!signal.aborted) await core.saveWear();
     },
   });
+  const loops = [loop, ledger, ...core.past.startLoops()];
   const { clock, log } = deps;
   const { snapshots } = core;
   const schedule =
@@ -59,7 +61,7 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
   let closing: Promise<void> | undefined;
   const close = async () => {
     await schedule?.[Symbol.asyncDispose]();
-    await Promise.all([loop[Symbol.asyncDispose](), ledger[Symbol.asyncDispose]()]);
+    await Promise.all([...loops.map((each) => each[Symbol.asyncDispose]()), core.past.end()]);
     await core.close();
     await core.saveWear();
   };
@@ -68,7 +70,7 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
     operations: operationsOf(core),
     head: (stream) => deps.journal.head(stream),
     appendLines: (lines) => core.appendOwnLines(lines),
-    ended: Promise.race([loop.ended, ledger.ended]),
+    ended: Promise.race(loops.map(({ ended }) => ended)),
     async attach(guard) {
       core.guard = guard;
       await tellLoss(core, guard);
@@ -90,6 +92,7 @@ function operationsOf(core: StateCore): Record<string, Operation> {
     ...consumerOperations(core),
     ...backupOperations(core),
     ...storeOperations(core),
+    ...historyOperations(core),
     ...plantdOperations(core),
   };
 }

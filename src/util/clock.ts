@@ -74,4 +74,10 @@ export function stampNow(clock: Clock, boot: string, sync: ClockSync): Stamp {
 export function isoTime(wallMs: number): string {
   return new Date(wallMs).toISOString();
 }
+/** A moment of ISO 8601 in milliseconds since 1970, local unless it says its zone. */
+export function parseTime(text: string): number | undefined {
+  if (!/^\d{4}-\d{2}/.test(text)) return undefined;
+  const time = Date.parse(text);
+  return Number.isFinite(time) ? time : undefined;
+}
 // biome-ignore-end lint/style/noRestrictedGlobals: this file is the clock

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Journal, type JournalOptions, openJournal } from "../../src/journal/journal.ts";
 import { type State, type StateConfig, startState } from "../../src/state/state.ts";
+import type { ClockSync } from "../../src/util/clock.ts";
 import type { Log } from "../../src/util/log.ts";
 import { type Random, seededRandom } from "../../src/util/random.ts";
 import type { WorkerRequest } from "../../src/worker/worker.ts";
@@ -43,6 +44,9 @@ export const storeConfig: StateConfig = {
   quarantinesMax: 2,
   snapshotEveryMs: 604_800_000,
   snapshotsMax: 2,
+  rollupMinuteDays: 14,
+  rollupDays: 1100,
+  rollupPercent: 15,
   backups: "",
   store: "",
   updatePending: "",
@@ -79,7 +83,7 @@ export async function openTestStore(
   folder: string,
   settings: Partial<StateConfig> = {},
   clock: FakeClock = fakeClock(),
-  place: Pick<JournalOptions, "keepsFormat"> = {},
+  place: Pick<JournalOptions, "keepsFormat"> & { readonly sync?: () => ClockSync } = {},
 ): Promise<TestStore> {
   const random = seededRandom(process.hrtime()[1]);
   const places = {
@@ -91,8 +95,9 @@ export async function openTestStore(
   const { flushMaxMs, recordsPerCommitMax, keepMs, quota, mapMiB } = config;
   const roomBytes = mapMiB * 1_048_576;
   const options = { roomBytes, flushMaxMs, recordsPerCommitMax, keepMs, quota };
-  const journal = await openTestJournal(folder, { ...options, ...place }, { clock, random });
-  const deps = { clock, log: silentLog, random, boot: bootId, journal };
+  const { sync = () => "ntp" as const, ...kept } = place;
+  const journal = await openTestJournal(folder, { ...options, ...kept }, { clock, random });
+  const deps = { clock, log: silentLog, random, boot: bootId, journal, sync };
   const state = await startState(deps, config);
   return {
     clock,

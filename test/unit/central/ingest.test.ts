@@ -76,6 +76,19 @@ test("a batch is applied, kept in history, shown as latest, and acknowledged", (
   assert.equal(bench.state.counters.records_applied, 3);
 });
 
+test("a correction of times is applied like any record: acknowledged, and no value of its own", () => {
+  const { bench, gateway } = openWithGateway();
+  greet(bench, gateway, alone(a));
+  const body = { boot: "b".repeat(32), offsetMs: 1_700_000_000_000, from: 1, to: 2, sync: "ntp" };
+  const correction: BatchRecord = { sequence: 3, kind: "correction", body };
+  const records = [defineRecord(1, 0, "level"), pointRecord(2, 0, 5), correction];
+  const [ack] = bench.feed(gateway.batch({ epoch: a }, records));
+  assert.partialDeepStrictEqual(ack, { type: "ack", sequence: 3 });
+  const [next] = bench.feed(gateway.batch({ epoch: a }, [pointRecord(4, 0, 6)]));
+  assert.partialDeepStrictEqual(next, { type: "ack", sequence: 4 });
+  assert.deepEqual(latest(bench), { level: 6 });
+});
+
 test("a batch applied before is acknowledged again and changes nothing", () => {
   const { bench, gateway } = openWithGateway();
   greet(bench, gateway, alone(a));
