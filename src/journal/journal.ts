@@ -26,11 +26,12 @@ import { type ConsumerMarks, Watermarks } from "./watermarks.ts";
 
 export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
 export type { CheckReport } from "./check.ts";
+export type { Guard, LastCheck } from "./guard.ts";
 export { type BlockHead, type Format, type JournalRecord, type Stream, streams } from "./head.ts";
 export { type Inspected, type Inspection, inspectWhole } from "./inspection.ts";
 export type { Appended, AppendRequest } from "./queue.ts";
 export type { Block, Changes, ChangesQuery } from "./reader.ts";
-export { type Guard, type LastCheck, openGuarded } from "./recovery.ts";
+export { openGuarded } from "./recovery.ts";
 export { type Heads, type Lost, lossOf, type Recovery } from "./recovery-plan.ts";
 export { type Replacement, replacedBlocksMax, type StreamUse } from "./retention.ts";
 export type { SideRow, SideTable } from "./side-table.ts";

@@ -5,8 +5,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import { test } from "node:test";
 import type { CheckReport } from "../../../src/journal/check.ts";
+import type { Guard } from "../../../src/journal/guard.ts";
 import type { Inspected, Inspection } from "../../../src/journal/inspection.ts";
-import { type Guard, openGuarded } from "../../../src/journal/recovery.ts";
+import { openGuarded } from "../../../src/journal/recovery.ts";
 import { attemptsMax, diedAgain, type Verdict } from "../../../src/journal/recovery-plan.ts";
 import type { Code } from "../../../src/util/catalogue.ts";
 import { hasCode, PlantError } from "../../../src/util/errors.ts";
