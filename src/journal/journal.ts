@@ -1,11 +1,8 @@
 // The log of the gateway: numbered records in streams, epochs, watermarks, checkpoints, and one
 // queue of commits. It must not know what the records mean.
 import { type Disk, openDisk, type Write } from "../disk/disk.ts";
-import type { Clock } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
-import type { Log } from "../util/log.ts";
-import type { Random } from "../util/random.ts";
-import { asError, type Running } from "../util/running.ts";
+import { asError } from "../util/running.ts";
 import {
   type CheckpointPage,
   type CheckpointRows,
@@ -13,6 +10,7 @@ import {
   savePages,
   saveRows,
 } from "./checkpoint.ts";
+import type { Journal, JournalDeps, JournalOptions, StreamPosition } from "./contract.ts";
 import { type Format, type Stream, streams } from "./head.ts";
 import { type Opened, openEpoch } from "./opening.ts";
 import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
@@ -26,6 +24,7 @@ import { type ConsumerMarks, Watermarks } from "./watermarks.ts";
 
 export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
 export type { CheckReport } from "./check.ts";
+export type { Journal, JournalDeps, JournalOptions, StreamPosition } from "./contract.ts";
 export type { Guard, LastCheck } from "./guard.ts";
 export { type BlockHead, type Format, type JournalRecord, type Stream, streams } from "./head.ts";
 export { type Inspected, type Inspection, inspectWhole } from "./inspection.ts";
@@ -39,136 +38,6 @@ export { type Skipped, type Snapshot, Snapshots } from "./snapshots.ts";
 export type { SourceNumber } from "./source.ts";
 export { type EpochEntry, newestFormat, type SideName } from "./tables.ts";
 export type { ConsumerMarks } from "./watermarks.ts";
-
-export interface JournalDeps {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly log: Log;
-}
-
-export interface JournalOptions {
-  readonly folder: string;
-  readonly roomBytes: number;
-  readonly flushMaxMs: number;
-  readonly recordsPerCommitMax: number;
-  /** How long acknowledged records stay, in running time from the acknowledgement. */
-  readonly keepMs: number;
-  /** Flushes in an hour above which groups wait longer; 0, or absent, for any number. */
-  readonly flushesPerHourMax?: number;
-  /** How far the file is written with zeros ahead of use; 0 when absent. */
-  readonly aheadBytes?: number;
-  /** Shares of the room that streams may fill before they make room, in percent. */
-  readonly quota?: Readonly<Record<Stream, number>>;
-  /**
-   * An existing database stays in the format it has: that of the release before, until an update
-   * is confirmed.
-   */
-  readonly keepsFormat?: boolean;
-}
-
-/** Where one stream stands, as a consumer sees it. */
-export interface StreamPosition {
-  /** Sequence of the first record kept; `head + 1` when none is. */
-  readonly first: number;
-  /** Sequence of the last flushed record; 0 before the first. */
-  readonly head: number;
-  readonly watermark: number;
-  /** Wall clock of the oldest commit above the watermark. */
-  readonly oldestWallMs?: number;
-}
-
-/** The journal of one gateway, open for writing. */
-export interface Journal extends Running {
-  /** The epoch of this opening, 32 hexadecimal digits. */
-  readonly epoch: string;
-  readonly lineage: readonly tables.EpochEntry[];
-  /** What it is written in. In format 1 a record stands for one sequence. */
-  readonly format: Format;
-  /** Milliseconds the store has run since its database was made; a crash may cost the last ones. */
-  runMs(): number;
-  head(stream: Stream): number;
-  /**
-   * Appends records and answers after the flush.
-   * @throws PlantError SOURCE_NUMBER_OLD, STORE_FULL, STORE_BUSY, STORE_CLOSED, and what `build`
-   * throws.
-   */
-  append(request: AppendRequest): Promise<Appended>;
-  /** @throws PlantError SEQUENCE_AHEAD, SEQUENCE_GONE, STORE_DAMAGED. */
-  read(query: ChangesQuery): Changes;
-  /** Whole blocks in order, from the one that holds the sequence after `after`. */
-  blocks(stream: Stream, after: number): Iterable<Block>;
-  /** Derived rows: what can be made anew from the log. */
-  side(name: tables.SideName): SideTable;
-  /** Resolves when the stream grows, and when `signal` aborts. */
-  grown(stream: Stream, signal: AbortSignal): Promise<void>;
-  /**
-   * Moves a consumer's watermark, durably; back no further than what is kept.
-   * @throws PlantError SEQUENCE_AHEAD.
-   */
-  ack(consumer: string, stream: Stream, sequence: number): Promise<number>;
-  /**
-   * An `ack` by which a far consumer says anew what it holds. From the first one on, what it holds
-   * is trimmed only up to here, and only while this is young.
-   * @throws as `ack`.
-   */
-  welcome(consumer: string, stream: Stream, sequence: number): Promise<number>;
-  /** Where a consumer stands; one not seen before is registered, durably, and holds records. */
-  position(consumer: string): Promise<Record<Stream, StreamPosition>>;
-  /**
-   * From now on a consumer holds records of some streams, and of no others.
-   * @throws PlantError LIMIT_REACHED.
-   */
-  addConsumer(consumer: string, held: readonly Stream[]): Promise<void>;
-  /** Forgets a consumer; whether there was one. */
-  removeConsumer(consumer: string): Promise<boolean>;
-  consumers(): readonly ConsumerMarks[];
-  /** What a stream takes of the room, and what of it may change. */
-  use(stream: Stream): StreamUse;
-  /**
-   * Removes acknowledged blocks of any age, the oldest first, until they come to `bytes`.
-   * @returns the bytes it freed.
-   */
-  release(stream: Stream, bytes: number): Promise<number>;
-  /**
-   * Puts records in the place of whole blocks of one epoch, in one commit; nothing above the limit
-   * of `use`, nothing in format 1.
-   * @returns the bytes it freed; 0 when these were fewer than wanted and nothing was done.
-   * @throws PlantError STORE_FULL, STORE_FAILED, with everything as it was.
-   */
-  replace(replacement: Replacement): Promise<number>;
-  /** Pages of the last checkpoint, 64 points each, as their owner made them. */
-  checkpointPages(): Iterable<CheckpointPage>;
-  /** Rows of a checkpoint of format 1. */
-  checkpointRows(): Iterable<{ readonly index: number; readonly text: string }>;
-  /** What the last checkpoint covers: the sequence of `state`, and a note of the owner's. */
-  readonly checkpoint: tables.CheckpointMark;
-  /**
-   * Writes pages (`undefined` removes), in commits of bounded size, and then the mark, which says
-   * that all pages are as new as it or newer. Without a mark more pages follow.
-   */
-  saveCheckpoint(pages: CheckpointRows<Uint8Array>, mark?: tables.CheckpointMark): Promise<void>;
-  /** The same in the layout of format 1: a JSON text per point, and always a mark. */
-  saveCheckpointRows(rows: CheckpointRows<string>, mark: tables.CheckpointMark): Promise<void>;
-  /**
-   * Removes blocks that every consumer acknowledged `keepMs` of running time ago, or at any time
-   * where their stream is above its quota or room runs short; returns how many.
-   */
-  trim(): Promise<number>;
-  backup(path: string): Promise<number>;
-  /**
-   * Replaces all by the database in `file` and opens a new epoch. Until the last moment a failure
-   * changes nothing; after it, `ended` settles with the error.
-   */
-  restore(file: string): Promise<string>;
-  /** Bytes of blocks put since opening, per stream. */
-  written(): Readonly<Record<Stream, number>>;
-  /**
-   * Closes the database and opens it again, in the newest format and with a new epoch. Where that
-   * fails, `ended` settles with the error.
-   */
-  upgrade(): Promise<Format>;
-  stats(): Readonly<Record<string, number>>;
-}
 
 /**
  * Opens the journal in a folder, with a new epoch durable before its first record.
@@ -431,32 +300,27 @@ class DiskJournal implements Journal {
   }
 
   async restore(file: string): Promise<string> {
-    const putInPlace = stageDatabase(this.#options.folder, file);
-    await this.#queue.close(new PlantError("STORE_BUSY", { max: 0 }));
-    await this.#disk[Symbol.asyncDispose]();
-    try {
-      putInPlace();
-      this.#adopt(await open(this.#deps, this.#options));
-    } catch (error) {
-      this.#end(asError(error));
-      throw error;
-    }
-    this.#flushed({ streams, bytes: {} });
+    await this.#reopen(this.#options, stageDatabase(this.#options.folder, file));
     return this.epoch;
   }
 
   async upgrade(): Promise<Format> {
-    const newest = { ...this.#options, keepsFormat: false };
+    await this.#reopen({ ...this.#options, keepsFormat: false });
+    return this.format;
+  }
+
+  /** Closes the database and opens it again; `meanwhile` runs while it is closed. */
+  async #reopen(options: JournalOptions, meanwhile?: () => void): Promise<void> {
     await this.#queue.close(new PlantError("STORE_BUSY", { max: 0 }));
     await this.#disk[Symbol.asyncDispose]();
     try {
-      this.#adopt(await open(this.#deps, newest));
+      meanwhile?.();
+      this.#adopt(await open(this.#deps, options));
     } catch (error) {
       this.#end(asError(error));
       throw error;
     }
     this.#flushed({ streams, bytes: {} });
-    return this.format;
   }
 
   #adopt(opened: Opened): void {
