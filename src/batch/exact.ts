@@ -98,5 +98,5 @@ function isTimed({ time, source }: AnyRecord, stamp: unknown): boolean {
 }
 
 function isTime(value: unknown): boolean {
-  return Number.isInteger(value) && Math.abs(value as number) < timeMax && !Object.is(value, -0);
+  return Number.isInteger(value) && Math.abs(value as number) < timeMax;
 }

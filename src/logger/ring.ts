@@ -71,7 +71,7 @@ export class LineRing {
 
   /** The line at a position, while it is kept. */
   at(position: number): RingLine | undefined {
-    if (position < this.first || position > this.position) return undefined;
+    if (position < this.first) return undefined;
     return this.#lines[this.#gone + position - this.first];
   }
 

@@ -163,9 +163,11 @@ test("a store opens after every commit of its life, also when it shrinks", async
   }
 });
 
-test("a file full of holes takes no more than its bound, in a map that stays as it was", async () => {
+const seed = Number(process.env.PLANTD_SEED ?? process.hrtime()[1]);
+
+test(`a file full of holes takes no more than its bound, in a map as it was (seed ${seed})`, async () => {
   using folder = temporaryFolder();
-  const random = seededRandom(Number(process.env.PLANTD_SEED ?? process.hrtime()[1]));
+  const random = seededRandom(seed);
   const small = roomBytes;
   await using disk = await openDisk({ folder: folder.path, roomBytes: small });
   const { mapBytes } = disk.stats();
