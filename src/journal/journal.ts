@@ -89,7 +89,7 @@ class DiskJournal implements Journal {
     this.#endWith(opened);
     this.#openedAtMs = deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
-    this.#reader = new LogReader(this.#disk);
+    this.#reader = new LogReader(this.#disk, this.lineage);
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
     this.#retention = this.#makeRetention();
@@ -328,7 +328,7 @@ class DiskJournal implements Journal {
     this.#endWith(opened);
     this.#openedAtMs = this.#deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
-    this.#reader = new LogReader(this.#disk);
+    this.#reader = new LogReader(this.#disk, this.lineage);
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
     this.#retention = this.#makeRetention();

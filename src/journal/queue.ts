@@ -23,14 +23,16 @@ export interface AppendRequest {
   readonly recordsMax: number;
   /**
    * Called in the order of requests when the commit is put together: once, and again after
-   * `settle(false)` where it is tried anew without companions that found no room.
+   * `settle(false)` where it is tried anew without companions that found no room or refused
+   * themselves.
    * @param first sequence the first record gets.
    * @returns the records, at least one. What it throws refuses this request alone.
    */
   readonly build: (first: number) => readonly JournalRecord[];
   /**
    * Records of the stream `event` that say who caused it, in the same commit. Called after `build`;
-   * what it throws refuses this request alone. Never called for a request that is repeated.
+   * what it throws refuses this request alone: it and its companions are settled as failed, and
+   * those are built anew. Never called for a request that is repeated.
    */
   readonly audit?: () => readonly JournalRecord[];
   /** Called after the flush, in the order of requests, or when the commit failed. */
@@ -210,14 +212,7 @@ export class CommitQueue {
 
   async #commit(taken: readonly Waiting[]): Promise<void> {
     const { clock, disk, heads, sources, flushed } = this.#deps;
-    const batch: Batch = {
-      heads: { ...heads },
-      records: new Map(),
-      sources: new Map(),
-      built: [],
-      bytes: {},
-    };
-    for (const waiting of taken) this.#build(batch, waiting);
+    const batch = this.#buildAll(taken);
     const from = clock.monotonicMs();
     this.#budget.spend(from);
     try {
@@ -263,20 +258,46 @@ export class CommitQueue {
     this.#urgent = true;
   }
 
-  #build(batch: Batch, waiting: Waiting): void {
+  /** Builds what can be built; what refuses itself halfway has the others built anew without it. */
+  #buildAll(taken: readonly Waiting[]): Batch {
+    let asked = [...taken];
+    for (;;) {
+      const batch: Batch = {
+        heads: { ...this.#deps.heads },
+        records: new Map(),
+        sources: new Map(),
+        built: [],
+        bytes: {},
+      };
+      const spoiler = asked.find((waiting) => !this.#build(batch, waiting));
+      if (spoiler === undefined) return batch;
+      // What it staged is forgotten with all that was staged beside it.
+      for (const { waiting, appended } of batch.built) {
+        if (!appended.repeated) waiting.request.settle?.(false);
+      }
+      spoiler.request.settle?.(false);
+      const built = batch.built.map(({ waiting }) => waiting);
+      asked = [...built, ...asked.slice(asked.indexOf(spoiler) + 1)];
+    }
+  }
+
+  /** @returns false when the request was refused after its records were staged. */
+  #build(batch: Batch, waiting: Waiting): boolean {
     const { request } = waiting;
     const { source, stream } = request;
+    let isStaged = false;
     try {
       if (source !== undefined) {
         const known = this.#sourceState(batch, source.source);
         const before = recall(known, source);
         if (before !== undefined) {
           batch.built.push({ waiting, appended: { ...before, repeated: true } });
-          return;
+          return true;
         }
       }
       const first = batch.heads[stream] + 1;
       const built = request.build(first);
+      isStaged = true;
       const audit = request.audit?.() ?? [];
       const last = this.#add(batch, stream, built);
       this.#add(batch, "event", audit);
@@ -288,7 +309,9 @@ export class CommitQueue {
       batch.built.push({ waiting, appended: { first, last, repeated: false } });
     } catch (error) {
       waiting.reject(error);
+      return !isStaged;
     }
+    return true;
   }
 
   /** Adds records to a commit. @returns the last sequence they stand for. */

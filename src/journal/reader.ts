@@ -39,7 +39,7 @@ export interface Block {
 const pointWeight = 230;
 const lineWeight = 50;
 
-/** The epoch of a block that cannot be read. */
+/** The epoch of a block that cannot be read and is older than the lineage. */
 const noEpoch = "0".repeat(32);
 
 /** A block that was decoded and not read to its end. */
@@ -52,6 +52,7 @@ interface Opened {
 
 export class LogReader {
   readonly #disk: Disk;
+  readonly #lineage: readonly EpochEntry[];
   /** First sequence kept per stream; absent until asked for. */
   readonly #firsts = new Map<Stream, number>();
   /** The next page goes on in it. */
@@ -59,8 +60,10 @@ export class LogReader {
   /** Reads that found damage. */
   damaged = 0;
 
-  constructor(disk: Disk) {
+  /** @param lineage epochs, the newest last; shortened in place. */
+  constructor(disk: Disk, lineage: readonly EpochEntry[]) {
     this.#disk = disk;
+    this.#lineage = lineage;
   }
 
   /** Forgets what it knows of the log's beginning: blocks were removed. */
@@ -187,7 +190,8 @@ export class LogReader {
     } catch (error) {
       if (!hasCode(error, "STORE_DAMAGED")) throw error;
       const last = (this.#firstAbove(stream, first) ?? first + 1) - 1;
-      return { stream, epoch: noEpoch, first, last, count: 0, wallMs: 0, runMs: 0 };
+      const found = this.#lineage.findLast(({ cuts }) => cuts[stream] < first);
+      return { stream, epoch: found?.epoch ?? noEpoch, first, last, count: 0, wallMs: 0, runMs: 0 };
     }
   }
 

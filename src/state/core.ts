@@ -19,6 +19,7 @@ import type { Random } from "../util/random.ts";
 import { auditRecords, type Deed } from "./audit.ts";
 import { type BackupPlace, type OpenedBackup, openBackup } from "./backup.ts";
 import { loadPoints, saveCheckpoint } from "./checkpoint.ts";
+import { coversOfDamage } from "./damage.ts";
 import { Keeper } from "./keeping.ts";
 import { Past } from "./past.ts";
 import { type Place, type PointChange, PointTable } from "./points.ts";
@@ -178,6 +179,7 @@ export class StateCore {
         log,
         revisionAt: (index) => this.points.revisionAt(index),
         revisionOf: (scope, key) => this.points.get(scope, key)?.revision,
+        told: (cover) => coversOfDamage({ points: this.points, journal }, cover),
         tell: async (event) => {
           const record = { kind: "event", event, time: this.now(), source: "store" };
           await this.append("event", [record], { flush: "now" });

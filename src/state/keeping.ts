@@ -11,11 +11,12 @@ import {
 } from "../journal/journal.ts";
 import { assert } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
-import { PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import { minuteMs as narrowMs, quarterMs as wideMs } from "./aggregate.ts";
+import { isBareDamage } from "./damage.ts";
 import { plan, type Situation, type Step, type StreamPressure } from "./retention.ts";
-import { coverBytesMax, Thinner, type ThinningOptions } from "./thinning.ts";
+import { type CoverRecord, coverBytesMax, Thinner, type ThinningOptions } from "./thinning.ts";
 
 export interface KeeperDeps {
   readonly clock: Clock;
@@ -25,6 +26,8 @@ export interface KeeperDeps {
   readonly revisionAt: (index: number) => number | undefined;
   /** Sequence of a point's current value by its name. */
   readonly revisionOf: (scope: string, key: string) => number | undefined;
+  /** What is still known of damaged records, in the place of a cover over them. */
+  readonly told: (cover: CoverRecord) => readonly CoverRecord[];
   /** Tells people what is lost. */
   readonly tell: (event: KeepingEvent) => Promise<void>;
 }
@@ -223,7 +226,7 @@ export class Keeper {
         // Behind the bound there is at least one; a full cover leaves the rest to another step.
         const isEnough = blocks >= replacedBlocksMax || taken >= enough || thinner.count > 1;
         if (at > after && isEnough) break;
-        records += takeIn(thinner, stream, block);
+        records += this.#takeIn(thinner, stream, block);
         blocks += 1;
         taken += head.first > after ? bytes.length : 0;
         at = head.last;
@@ -238,6 +241,24 @@ export class Keeper {
     }
   }
 
+  /** @returns how many records were looked at. */
+  #takeIn(thinner: Thinner, stream: Stream, { head, bytes }: Block): number {
+    const { first, last, count } = head;
+    if (stream !== "state" && last - first + 1 <= count) {
+      // Of other streams nothing survives but how many there were.
+      const body = { reason: "quota", count };
+      thinner.add({ kind: "cover", sequence: first, to: last, body });
+      return 1;
+    }
+    const records = recordsOf({ head, bytes });
+    for (const record of records) {
+      const isBare = stream === "state" && isBareDamage(record);
+      const told = isBare ? this.#deps.told(record) : [record];
+      for (const one of told) thinner.add(one);
+    }
+    return records.length;
+  }
+
   /** Goes on in the cover before the bound while that has room, so that covers do not stay small. */
   #beginning({ stream, kind }: Step, after: number): number {
     const { journal } = this.#deps;
@@ -245,8 +266,8 @@ export class Keeper {
     const next = firstOf(journal.blocks(stream, after));
     const isSame = before?.head.epoch === next?.head.epoch && before?.head.last === after;
     if (before === undefined || !isSame || tierOf(before) !== tierNames[kind]) return after;
-    const [cover] = decodeBlock(before.bytes).records;
-    const bytes = JSON.stringify(cover?.body ?? null).length;
+    const [cover] = recordsOf(before);
+    const bytes = JSON.stringify(cover ?? null).length;
     return bytes < coverBytesMax / 2 ? before.head.first - 1 : after;
   }
 
@@ -336,9 +357,21 @@ function firstOf(blocks: Iterable<Block>): Block | undefined {
   return undefined;
 }
 
+/** The records of a block; of a damaged one, what stands in their place. */
+function recordsOf({ head, bytes }: Block): readonly BatchRecord[] {
+  try {
+    return decodeBlock(bytes).records as unknown as readonly BatchRecord[];
+  } catch (error) {
+    if (!hasCode(error, "STORE_DAMAGED")) throw error;
+    const { first, last } = head;
+    const body = { reason: "corrupt", count: last - first + 1 };
+    return [{ kind: "cover", sequence: first, to: last, body }];
+  }
+}
+
 function tierOf({ head, bytes }: Block): number {
   if (head.last - head.first + 1 <= head.count) return tiers.raw;
-  const [record] = decodeBlock(bytes).records;
+  const [record] = recordsOf({ head, bytes });
   assert(record?.kind === "cover", "a block that stands for more than it has is a cover");
   const { reason, aggregates } = record.body as {
     reason?: unknown;
@@ -347,19 +380,4 @@ function tierOf({ head, bytes }: Block): number {
   if (reason === "quota") return tiers.dropped;
   if (reason !== "thinned") return tiers.raw;
   return aggregates?.spanMs === wideMs ? tiers.wide : tiers.narrow;
-}
-
-/** @returns how many records were looked at. */
-function takeIn(thinner: Thinner, stream: Stream, block: Block): number {
-  const { head, bytes } = block;
-  const isCover = head.last - head.first + 1 > head.count;
-  if (stream === "state" || isCover) {
-    const { records } = decodeBlock(bytes);
-    for (const record of records) thinner.add(record as unknown as BatchRecord);
-    return records.length;
-  }
-  // Of other streams nothing survives but how many there were.
-  const body = { reason: "quota", count: head.count };
-  thinner.add({ kind: "cover", sequence: head.first, to: head.last, body });
-  return 1;
 }

@@ -1,9 +1,12 @@
 // The operations on streams: append events and lines, read what changed, say how far one has read.
 // It must not know what the records mean.
+import { type BatchRecord, lastOf } from "../batch/batch.ts";
+import type { Changes, ChangesQuery } from "../journal/journal.ts";
 import { PlantError } from "../util/errors.ts";
 import { check } from "../util/shape.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
+import { tellDamage } from "./damage.ts";
 import { bound, boundChanges, checkJson, limits, shapes } from "./requests.ts";
 import { storeStats } from "./store-operations.ts";
 
@@ -66,12 +69,32 @@ async function changes(core: StateCore, request: WorkerRequest): Promise<unknown
   const query = boundChanges(check(shapes.changes, request.args));
   core.refuseWhileRestoring();
   if (query.parts) return await changesInParts(core, request, query);
-  const found = core.deps.journal.read(query);
+  const found = readChanges(core, query);
   if (found.records.length > 0 || query.waitMs === 0) return found;
   await using over = startWait(core, query.waitMs, request.signal);
   await core.deps.journal.grown(query.stream, over.signal);
   core.refuseWhileRestoring();
-  return core.deps.journal.read(query);
+  return readChanges(core, query);
+}
+
+/** Records after a sequence; covers over damage tell what is still known, within `bytesMax`. */
+function readChanges(core: StateCore, query: ChangesQuery): Changes {
+  const { points } = core;
+  const { journal } = core.deps;
+  const found = journal.read(query);
+  if (query.stream !== "state") return found;
+  const records = found.records as unknown as readonly BatchRecord[];
+  const told = tellDamage({ points, journal }, records, query.after);
+  if (told === records) return found;
+  let bytes = 0;
+  const beyond = told.findIndex((record, at) => {
+    bytes += JSON.stringify(record).length;
+    return at > 0 && bytes > query.bytesMax;
+  });
+  const part = beyond < 0 ? told : told.slice(0, beyond);
+  const end = part.at(-1);
+  const last = end === undefined ? found.last : lastOf(end);
+  return { ...found, records: part as unknown as Changes["records"], last };
 }
 
 /** Records up to the head, and for `waitMs` what comes; each part is of one epoch. */
@@ -87,7 +110,7 @@ async function changesInParts(
   let head = journal.head(stream);
   for (;;) {
     core.refuseWhileRestoring();
-    const found = journal.read({ ...query, after });
+    const found = readChanges(core, { ...query, after });
     head = found.head;
     if (found.records.length > 0) {
       const { epoch, records, last } = found;

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { qualityNames } from "../../../src/batch/batch.ts";
 import { encodeBlock } from "../../../src/journal/block.ts";
 import { blockPoints, decodeBlock, type JournalRecord } from "../../../src/journal/journal.ts";
+import { PlantError } from "../../../src/util/errors.ts";
 import { seededRandom } from "../../../src/util/random.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 import { openTestJournal, temporaryFolder } from "../../fakes/store.ts";
@@ -236,4 +237,44 @@ test("records too many or too large for one block make several, without a gap", 
     records.map(({ value }) => value),
     [...large, ...small].map(({ value }) => value),
   );
+});
+
+test("an audit that fails refuses its request alone, and nothing it staged stays", async () => {
+  using folder = temporaryFolder();
+  await using journal = await openTestJournal(folder.path, { flushMaxMs: 1000 });
+  const staged = new Set<string>();
+  const settled: unknown[] = [];
+  const set = (name: string, audit?: () => never) =>
+    journal.append({
+      stream: "state",
+      flush: name === "c" ? "now" : "group",
+      recordsMax: 1,
+      source: { source: name, run: "r", number: 1 },
+      build: (first) => {
+        staged.add(name);
+        return [point(first, 1)];
+      },
+      settle: (isFlushed) => {
+        if (!isFlushed) staged.clear();
+        settled.push([name, isFlushed]);
+      },
+      ...(audit === undefined ? {} : { audit }),
+    });
+  const fail = () => {
+    throw new PlantError("LIMIT_REACHED", { limit: "words", max: 1 });
+  };
+  const all = await Promise.allSettled([set("a"), set("b", fail), set("c")]);
+  assert.deepEqual(
+    all.map(({ status }) => status),
+    ["fulfilled", "rejected", "fulfilled"],
+  );
+  assert.deepEqual([...staged], ["a", "c"]);
+  assert.deepEqual(settled, [
+    ["a", false],
+    ["b", false],
+    ["a", true],
+    ["c", true],
+  ]);
+  assert.equal(journal.head("state"), 2);
+  assert.equal((await set("c")).repeated, true);
 });
