@@ -311,7 +311,8 @@ class DiskJournal implements Journal {
 
   /** Closes the database and opens it again; `meanwhile` runs while it is closed. */
   async #reopen(options: JournalOptions, meanwhile?: () => void): Promise<void> {
-    await this.#queue.close(new PlantError("STORE_BUSY", { max: 0 }));
+    const reason = "its database is being replaced";
+    await this.#queue.close(new PlantError("STORE_BUSY", { reason }));
     await this.#disk[Symbol.asyncDispose]();
     try {
       meanwhile?.();

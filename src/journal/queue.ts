@@ -139,7 +139,8 @@ export class CommitQueue {
     }
     const max = recordsPerCommitMax * commitsWaitingMax;
     if (this.#records + request.recordsMax > max) {
-      return Promise.reject(new PlantError("STORE_BUSY", { max }));
+      const reason = `${this.#records} records wait for the disk, of ${max} at most`;
+      return Promise.reject(new PlantError("STORE_BUSY", { reason }));
     }
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
     this.#waiting.push({ request, atMs: this.#deps.clock.monotonicMs(), resolve, reject });

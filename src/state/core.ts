@@ -447,7 +447,8 @@ export class StateCore {
   }
 
   refuseWhileRestoring(): void {
-    if (this.#isRestoring) throw new PlantError("STORE_BUSY", { max: 0 });
+    if (!this.#isRestoring) return;
+    throw new PlantError("STORE_BUSY", { reason: "a backup is being put in place" });
   }
 
   get backupPlace(): BackupPlace {
@@ -459,7 +460,9 @@ export class StateCore {
   /** Does something with a backup; one at a time. @throws PlantError STORE_BUSY. */
   async trying<T>(work: () => Promise<T>): Promise<T> {
     this.refuseWhileRestoring();
-    if (this.#isTrying) throw new PlantError("STORE_BUSY", { max: 0 });
+    if (this.#isTrying) {
+      throw new PlantError("STORE_BUSY", { reason: "another backup is being made or read" });
+    }
     this.#isTrying = true;
     try {
       return await work();

@@ -140,9 +140,9 @@ export const catalogue = {
   ),
   EXPIRED: entry(
     timeRanOut,
-    "The request to {service} expired before anybody took it",
-    ["the part is busy or not running"],
-    "plant broker queue",
+    "{service} did not answer in time; the request may or may not have been carried out",
+    ["the part is busy, stands still or is not running"],
+    "plant status",
     true,
   ),
   QUEUE_FULL: entry(
@@ -606,6 +606,12 @@ export const catalogue = {
     ["it does not exist", "its permissions are wrong"],
     "ls -l {path}",
   ),
+  FILE_UNWRITABLE: entry(
+    1,
+    "The file {path} cannot be written: {reason}",
+    ["the medium is full, read-only or pulled out", "there is no such folder"],
+    "df -h; then repeat it with another FILE",
+  ),
 
   // disk, journal, state, logger
   STORE_LOCKED: entry(
@@ -630,8 +636,8 @@ export const catalogue = {
   ),
   STORE_BUSY: entry(
     1,
-    "The store has {max} records waiting for the disk",
-    ["writes arrive faster than the medium takes them", "a backup is being restored"],
+    "The store is busy: {reason}",
+    ["writes arrive faster than the medium takes them", "somebody else works with a backup"],
     "repeat it",
     true,
   ),
@@ -688,8 +694,8 @@ export const catalogue = {
   STATE_NOT_FOUND: entry(
     missing,
     "There is no {key} in {scope}",
-    ["the name is misspelt", "the device was never polled"],
-    "plant state list",
+    ["the name is misspelt", "the device was never polled", "it was deleted, or its time was over"],
+    "plant state list {scope}",
   ),
   STATE_CONFLICT: entry(
     1,
@@ -728,7 +734,12 @@ export const catalogue = {
     ["the name is misspelt", "it was removed before"],
     "plant state list",
   ),
-  SCOPE_EXISTS: entry(1, "The scope {scope} exists", ["it was created before"], "plant state list"),
+  SCOPE_EXISTS: entry(
+    1,
+    "The scope {scope} exists",
+    ["it was created before"],
+    "plant state list {scope}",
+  ),
   SCOPE_NOT_FOUND: entry(
     missing,
     "There is no scope {scope}",
@@ -741,13 +752,16 @@ export const catalogue = {
     ["the name is misspelt", "it has not started yet"],
     "plant log level",
   ),
+  BACKUP_NOT_FOUND: entry(
+    missing,
+    "There is no backup {path}",
+    ["the name is misspelt", "the stick is not mounted"],
+    "plant backup list",
+  ),
   BACKUP_UNREADABLE: entry(
-    1,
+    verifyFailed,
     "The backup {path} cannot be read: {reason}",
-    [
-      "there is no such file, or the store may not read that folder",
-      "it is damaged, cut short, or no backup",
-    ],
+    ["it is damaged, cut short, or no backup", "the store may not read that folder"],
     "plant backup list",
   ),
   STORE_REPLACED: entry(
@@ -772,7 +786,7 @@ export const catalogue = {
     notAllowed,
     "The passphrase does not open {path}",
     ["the passphrase is misspelt", "the head of the file is damaged"],
-    "plant backup restore PATH",
+    "repeat it with the passphrase of that backup",
   ),
 } as const satisfies Record<string, CatalogueEntry>;
 
