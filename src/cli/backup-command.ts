@@ -1,12 +1,12 @@
 // `plant backup …`: sealed backups of the store. The passphrase comes from a terminal without echo
 // or from a file, never from the command line. It must not know how a backup is sealed.
 import { createHash } from "node:crypto";
-import { basename, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { describeBytes, services } from "../status/status.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
-import { asFileError } from "./export-command.ts";
+import { asFileError, asWriteError, needFreePlace } from "./export-command.ts";
 import { columns } from "./output.ts";
 import { needConsent } from "./state-command.ts";
 
@@ -64,6 +64,14 @@ const lossesShape = v.looseObject({
   ),
 });
 
+/** What took the place of a damaged database, in words. */
+const places: Readonly<Record<string, string>> = {
+  whole: ": all of it could be read",
+  remains: ": what could be read of it",
+  snapshot: ": the newest copy the store made",
+  nothing: ": an empty database",
+};
+
 /** Bytes of a file that go to the store in one request. */
 const partBytes = 524_288;
 
@@ -72,17 +80,27 @@ const passphraseMin = 8;
 
 /** Makes a backup and tells its path; with a file named, brings it there, too. */
 export async function runCreate(invocation: Invocation): Promise<number> {
-  const { out, args } = invocation;
-  const [file] = args;
+  const { io, out, args } = invocation;
+  const [typed] = args;
+  // The folder of a stick is enough: the backup keeps the name it has on the gateway.
+  const isFolder = typed !== undefined && io.isFolder(typed);
+  if (typed !== undefined && !isFolder) tryPlace(invocation, typed);
   const passphrase = await passphraseOf(invocation, true);
   const asked = { passphrase, ...personOf(invocation) };
   const data = await streamed(invocation, "backup-create", asked);
   const { path, bytes } = check(createdShape, data, "REMOTE_SHAPE");
-  out.talk(`${describeBytes(bytes)} sealed`);
+  out.talk(`${describeBytes(bytes)} sealed${typed === undefined ? "" : ` in ${path}`}`);
+  const file = isFolder ? join(typed, basename(path)) : typed;
   if (file !== undefined) await fetchFile(invocation, basename(path), file);
   const document = { schema: "plant.backup/1", path, bytes, ...(file && { file }) };
   out.result(document, () => file ?? path);
   return 0;
+}
+
+/** Finds out before the long work what would keep its result from being written. */
+function tryPlace(invocation: Invocation, path: string): void {
+  needFreePlace(invocation, path);
+  asWriteError(path, () => invocation.io.createFile(path).drop());
 }
 
 /** Checks a backup whole, without touching the store. */
@@ -141,14 +159,17 @@ async function withBackup(
   try {
     return { path, data: await work(path) };
   } catch (error) {
-    if (!isHere || !hasCode(error, "BACKUP_UNREADABLE") || !isOutOfReach(error)) throw error;
+    if (!isHere || !isOutOfReach(error)) throw error;
     out.talk("the store cannot read that folder: the file is sent to it");
     const sent = await sendFile(invocation, typed);
     return { path: sent, data: await work(sent) };
   }
 }
 
-function isOutOfReach({ detail }: PlantError): boolean {
+function isOutOfReach(error: unknown): boolean {
+  if (hasCode(error, "BACKUP_NOT_FOUND")) return true;
+  if (!hasCode(error, "BACKUP_UNREADABLE")) return false;
+  const { detail } = error;
   return ["ENOENT", "EACCES", "EPERM", "ENOTDIR"].includes(String(detail.reason));
 }
 
@@ -158,7 +179,7 @@ async function fetchFile(invocation: Invocation, name: string, path: string): Pr
   const client = await invocation.client();
   const call = { deadlineMs: backupMs, signal };
   const parts = client.stream(services.state, "backup-read", { name }, call);
-  const file = asFileError(path, () => io.createFile(path));
+  const file = asWriteError(path, () => io.createFile(path));
   const hash = createHash("sha256");
   try {
     for (;;) {
@@ -168,12 +189,12 @@ async function fetchFile(invocation: Invocation, name: string, path: string): Pr
         if (hash.digest("hex") !== sha256) {
           throw new PlantError("BACKUP_UNREADABLE", { path, reason: "it changed on its way" });
         }
-        asFileError(path, () => file.finish());
+        asWriteError(path, () => file.finish());
         return;
       }
       const bytes = Buffer.from(check(partShape, part.value, "REMOTE_SHAPE").bytes, "base64");
       hash.update(bytes);
-      asFileError(path, () => file.write(bytes));
+      asWriteError(path, () => file.write(bytes));
     }
   } finally {
     file.drop();
@@ -232,12 +253,17 @@ export async function runLosses(invocation: Invocation): Promise<number> {
     return losses
       .flatMap(({ atMs, reason, restored, lost, quarantine, seen }) => [
         `${out.time(atMs)}  ${reason}${seen ? "  (seen)" : ""}`,
-        `  in its place  ${restored}`,
-        ...lost.map(({ stream, from, to }) => `  missing       ${stream} ${from}–${to ?? "?"}`),
+        `  in its place  ${restored}${places[restored] ?? ""}`,
+        ...lost.map(({ stream, from, to }) =>
+          to === null
+            ? `  perhaps       ${stream} ${from} and later`
+            : `  missing       ${stream} ${from}–${to}`,
+        ),
         `  set aside     ${quarantine}`,
       ])
       .join("\n");
   });
+  if (losses.some(({ seen }) => !seen)) out.talk("to end the alarm: plant backup losses --seen");
   return 0;
 }
 

@@ -4,6 +4,7 @@ import { services } from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
+import { needConsent } from "./state-command.ts";
 
 /** All points of a large store over a slow line. */
 const exportMs = 600_000;
@@ -28,6 +29,7 @@ export async function runExport(invocation: Invocation): Promise<number> {
   const { io, out, args, options, signal } = invocation;
   const [path] = args;
   const { scope, prefix } = options;
+  if (path !== undefined) needFreePlace(invocation, path);
   const client = await invocation.client();
   const asked = {
     ...(typeof scope === "string" ? { scope } : {}),
@@ -35,14 +37,15 @@ export async function runExport(invocation: Invocation): Promise<number> {
   };
   const call = { deadlineMs: exportMs, signal };
   const parts = client.stream(services.state, "export", asked, call);
-  const file = path === undefined ? undefined : asFileError(path, () => io.createFile(path));
+  const file = path === undefined ? undefined : asWriteError(path, () => io.createFile(path));
   try {
     for (;;) {
       const part = await parts.next();
       if (part.done === true) {
         const { points } = check(doneShape, part.value, "REMOTE_SHAPE");
+        if (points === 0) out.talk("no point is of that name: plant state list-scopes");
         if (file === undefined || path === undefined) return 0;
-        asFileError(path, () => file.finish());
+        asWriteError(path, () => file.finish());
         const document = { schema: "plant.exported/1", path, points };
         out.result(document, () => `${points} points in ${path}`);
         return 0;
@@ -50,7 +53,7 @@ export async function runExport(invocation: Invocation): Promise<number> {
       const { lines } = check(partShape, part.value, "REMOTE_SHAPE");
       const text = lines.map((line) => `${line}\n`).join("");
       if (file === undefined || path === undefined) io.stdout.write(text);
-      else asFileError(path, () => file.write(text));
+      else asWriteError(path, () => file.write(text));
     }
   } finally {
     file?.drop();
@@ -110,13 +113,27 @@ async function send(
   return sum;
 }
 
+/** What was written before is replaced by consent only. @throws PlantError NEEDS_CONSENT. */
+export function needFreePlace(invocation: Invocation, path: string): void {
+  if (invocation.io.exists(path)) needConsent(invocation, `replacing the file ${path}`);
+}
+
 /** @throws PlantError FILE_UNREADABLE for what the file system refuses. */
 export function asFileError<T>(path: string, work: () => T): T {
+  return asError("FILE_UNREADABLE", path, work);
+}
+
+/** @throws PlantError FILE_UNWRITABLE for what the file system refuses. */
+export function asWriteError<T>(path: string, work: () => T): T {
+  return asError("FILE_UNWRITABLE", path, work);
+}
+
+function asError<T>(code: "FILE_UNREADABLE" | "FILE_UNWRITABLE", path: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
     if (error instanceof PlantError) throw error;
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);
-    throw new PlantError("FILE_UNREADABLE", { path, reason }, { cause: error });
+    throw new PlantError(code, { path, reason }, { cause: error });
   }
 }

@@ -38,6 +38,7 @@ export interface CliIo {
   connect(endpoint: string, keyFile?: string): Promise<Client>;
   /** Whether a file or socket exists. */
   exists(path: string): boolean;
+  isFolder(path: string): boolean;
   /** What a local socket does with a connection; it may stand still all the same when it is open. */
   knock(path: string): Promise<"open" | "refused" | "missing" | "forbidden">;
   /** The whole of a text file. @throws the error of the file system. */

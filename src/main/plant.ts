@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
 import { connect } from "node:net";
@@ -117,6 +118,7 @@ const io: CliIo = {
   version: readVersion(),
   signal: stop.signal,
   exists: existsSync,
+  isFolder: (path) => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true,
   knock,
   readFile: (path) => readFileSync(path, "utf8"),
   readBytes: (path) => readFileSync(path),

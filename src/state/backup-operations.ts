@@ -148,6 +148,9 @@ function openExisting(from: string): number {
     return openSync(from, "r");
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    if (reason === "ENOENT") {
+      throw new PlantError("BACKUP_NOT_FOUND", { path: from }, { cause: error });
+    }
     throw new PlantError("BACKUP_UNREADABLE", { path: from, reason }, { cause: error });
   }
 }

@@ -77,8 +77,8 @@ export async function sealFile(options: SealOptions, random: Random): Promise<nu
 
 /**
  * Opens a sealed file into `to`, which appears only when every byte was verified.
- * @throws PlantError PASSPHRASE_WRONG; BACKUP_UNREADABLE when it is damaged, cut short, or no
- * sealed file.
+ * @throws PlantError BACKUP_NOT_FOUND, PASSPHRASE_WRONG; BACKUP_UNREADABLE when it is damaged, cut
+ * short, or no sealed file.
  */
 export async function unsealFile(options: SealOptions): Promise<void> {
   const { from, to, passphrase, progress } = options;
@@ -128,6 +128,7 @@ async function openExisting(path: string): Promise<FileHandle> {
     return await open(path, "r");
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+    if (reason === "ENOENT") throw new PlantError("BACKUP_NOT_FOUND", { path }, { cause: error });
     throw new PlantError("BACKUP_UNREADABLE", { path, reason }, { cause: error });
   }
 }

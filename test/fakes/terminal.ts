@@ -28,11 +28,16 @@ export interface TerminalOptions {
   readonly isTerminal?: boolean;
   /** Width of the terminal; 120 when absent. */
   readonly columns?: number;
+  /** Why no file can be made; and after how many characters the medium is full. */
+  readonly unwritable?: string;
+  readonly fullAfter?: number;
   /** The broker has no socket on this machine. */
   readonly isRemote?: boolean;
   /** What the broker's socket does with a connection; missing when absent. */
   readonly knock?: Awaited<ReturnType<CliIo["knock"]>>;
 }
+
+const failed = (code: string) => Object.assign(new Error(code), { code });
 
 export function fakeTerminal(options: TerminalOptions): FakeTerminal {
   const printed = { out: "", err: "" };
@@ -67,6 +72,7 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
       },
       exists: (path) =>
         path in files || (path.endsWith(".sock") && client !== undefined && !options.isRemote),
+      isFolder: (path) => Object.keys(files).some((name) => name.startsWith(`${path}/`)),
       knock: async () => options.knock ?? "missing",
       readFile(path) {
         const text = files[path];
@@ -77,9 +83,13 @@ export function fakeTerminal(options: TerminalOptions): FakeTerminal {
         return Buffer.from(this.readFile(path));
       },
       createFile(path) {
+        if (options.unwritable !== undefined) throw failed(options.unwritable);
         let text = "";
         return {
           write: (bytes) => {
+            if (options.fullAfter !== undefined && text.length >= options.fullAfter) {
+              throw failed("ENOSPC");
+            }
             text += Buffer.from(bytes).toString();
           },
           finish: () => {

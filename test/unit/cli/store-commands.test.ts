@@ -13,9 +13,12 @@ import { fakeTerminal } from "../../fakes/terminal.ts";
 interface Stage {
   readonly state?: Readonly<Record<string, Operation>>;
   readonly files?: Readonly<Record<string, string>>;
+  readonly unwritable?: string;
+  readonly fullAfter?: number;
 }
 
-async function plant(words: readonly string[], { state = {}, files = {} }: Stage = {}) {
+async function plant(words: readonly string[], stage: Stage = {}) {
+  const { state = {}, files = {}, ...medium } = stage;
   const parts = fakeParts();
   const asked: [string, unknown][] = [];
   for (const [name, work] of Object.entries(state)) {
@@ -26,7 +29,7 @@ async function plant(words: readonly string[], { state = {}, files = {} }: Stage
   }
   const all = { "/key": "swordfish\n", ...files };
   const client = parts.bus.client();
-  const terminal = fakeTerminal({ clock: fakeClock(now), client, files: all });
+  const terminal = fakeTerminal({ clock: fakeClock(now), client, files: all, ...medium });
   const exit = await runCli(words, terminal.io);
   return { exit, asked, written: terminal.written, ...terminal.printed };
 }
@@ -67,6 +70,49 @@ test("a backup is brought to a file that is whole or not there", async () => {
   assert.match(bad.err, /BACKUP_UNREADABLE/);
 });
 
+const wholeRead: Operation = async ({ partial }) => {
+  await partial({ bytes: Buffer.from(sealed).toString("base64"), done: 1, total: 1 });
+  return { bytes: sealed.length, sha256 };
+};
+
+test("nothing is sealed for a file that cannot be written, or that is there already", async () => {
+  const words = ["backup", "create", "/stick/x", ...key];
+  const state = { "backup-read": wholeRead };
+  const readOnly = await plant(words, { state, unwritable: "EROFS" });
+  assert.deepEqual([readOnly.exit, readOnly.asked, readOnly.out], [1, [], ""]);
+  assert.match(readOnly.err, /\/stick\/x cannot be written: EROFS {2}FILE_UNWRITABLE/);
+  const files = { "/stick/x": "last month's" };
+  const there = await plant(words, { state, files });
+  assert.deepEqual([there.exit, there.asked], [12, []]);
+  assert.match(there.err, /replacing the file \/stick\/x needs a confirmation/);
+  const consented = await plant([...words, "--yes"], { state, files });
+  assert.deepEqual([consented.exit, consented.written], [0, { "/stick/x": sealed }]);
+});
+
+test("a medium that fills up leaves no half of a file, and the sealed one is named", async () => {
+  const stage = { state: { "backup-read": wholeRead }, fullAfter: 0 };
+  const { exit, err, written } = await plant(["backup", "create", "/stick/x", ...key], stage);
+  assert.deepEqual([exit, written], [1, {}]);
+  assert.match(err, /sealed in .*new\.plb[\s\S]*ENOSPC {2}FILE_UNWRITABLE/);
+});
+
+test("the folder of a stick is enough: the backup keeps its name", async () => {
+  const stage = { state: { "backup-read": wholeRead }, files: { "/stick/other": "" } };
+  const { exit, out, written } = await plant(["backup", "create", "/stick", ...key], stage);
+  assert.deepEqual([exit, written], [0, { "/stick/new.plb": sealed }]);
+  assert.equal(out, "/stick/new.plb\n");
+});
+
+test("a backup that nobody has is no such thing", async () => {
+  const verify: Operation = () => {
+    throw new PlantError("BACKUP_NOT_FOUND", { path: "/data/backups/nix" });
+  };
+  const state = { "backup-verify": verify };
+  const { exit, err } = await plant(["backup", "verify", "nix", ...key], { state });
+  assert.equal(exit, 3);
+  assert.match(err, /There is no backup \/data\/backups\/nix/);
+});
+
 test("a backup is verified where the store can read it, and sent where it cannot", async () => {
   const verify: Operation = ({ args }) => {
     if ((args as { path: string }).path !== "/stick/x") return verified;
@@ -90,7 +136,7 @@ test("a backup that is damaged is not sent to be damaged there, too", async () =
     state,
     files,
   });
-  assert.deepEqual([exit, asked.length], [1, 1]);
+  assert.deepEqual([exit, asked.length], [11, 1]);
   assert.match(err, /part 2 of 3/);
 });
 
@@ -110,7 +156,10 @@ test("losses name what is gone, and the alarm ends when they were seen", async (
   ];
   const state = { losses: () => ({ losses }) };
   const { out } = await plant(["backup", "losses"], { state });
-  assert.match(out, /page 7[\s\S]*snapshot[\s\S]*state 5–9[\s\S]*log 3–\?[\s\S]*quarantine-1/);
+  assert.match(
+    out,
+    /page 7[\s\S]*snapshot[\s\S]*state 5–9[\s\S]*log 3 and later[\s\S]*quarantine-1/,
+  );
   const { asked } = await plant(["backup", "losses", "--seen"], { state });
   assert.deepEqual(asked, [["losses", { seen: true }]]);
   const none = await plant(["backup", "losses"], { state: { losses: () => ({ losses: [] }) } });
@@ -142,6 +191,16 @@ test("points are exported line by line, to a file or to standard output", async 
   );
   assert.match(file.out, /2 points in \/p/);
   assert.equal((await plant(["state", "export"], { state })).out, "head\none\ntwo\n");
+});
+
+test("an export that finds nothing says so, and one that is there is kept", async () => {
+  const state = { export: () => ({ points: 0 }) };
+  const none = await plant(["state", "export", "--scope", "nope"], { state });
+  assert.match(none.err, /no point is of that name/);
+  const there = await plant(["state", "export", "/p"], { state, files: { "/p": "mine" } });
+  assert.deepEqual([there.exit, there.asked, there.written], [12, [], {}]);
+  const full = await plant(["state", "export", "/p"], { state, unwritable: "ENOSPC" });
+  assert.deepEqual([full.exit, full.out], [1, ""]);
 });
 
 test("an import tries all lines before it takes the first, in requests of bounded size", async () => {
