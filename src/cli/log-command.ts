@@ -1,6 +1,7 @@
 // `plant log`: lines of all parts, newest last. It must not know where they are kept.
 import type { Client } from "../client/client.ts";
 import { explain, services } from "../status/status.ts";
+import { parseTime } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { check, inspect, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
@@ -16,6 +17,8 @@ const pageLines = 2000;
 const followMs = 40_000;
 /** Pause before another try while the logger is away. */
 const retryMs = 1000;
+/** How far lines of one moment may come apart. */
+const apartMs = 5000;
 /** A look back tells how far it is after so many lines. */
 const talkEvery = 20_000;
 
@@ -105,7 +108,9 @@ async function printTail(invocation: Invocation, client: Client, filter: Filter)
     }
     before = { before: page.next };
   }
-  for (const page of pages.toReversed()) print(invocation, page.lines);
+  const found = pages.toReversed().flatMap((page) => page.lines.flatMap(lineIn));
+  print(invocation, inOrder(found));
+  if (found.length === 0) out.talk(noneInWords(filter));
   if (left === 0 && before.before !== undefined && options.lines === undefined) {
     out.talk(`there are more than these ${lines} lines: --lines shows them`);
   }
@@ -138,7 +143,7 @@ async function follow(
       const page = check(pageShape, part.value ?? {});
       const { position: after = place.after, run = place.run, missed = 0 } = page;
       if (missed > 0) out.talk(`${missed} lines passed too quickly to be shown`);
-      print(invocation, page.lines);
+      print(invocation, page.lines.flatMap(lineIn));
       place = { after, run };
       if (part.done === true) break;
     }
@@ -156,14 +161,39 @@ async function follow(
   return place;
 }
 
-function print({ out, options }: Invocation, lines: readonly unknown[]): void {
-  for (const item of lines) {
-    const line = inspect(lineShape, typeof item === "string" ? parse(item) : item);
-    if (!line.ok) continue;
-    const isExplained = options.explain === true;
-    out.item({ schema: "plant.line/1", ...line.value }, () =>
-      inWords(line.value, out, isExplained),
-    );
+function lineIn(item: unknown): Line[] {
+  const line = inspect(lineShape, typeof item === "string" ? parse(item) : item);
+  return line.ok ? [line.value] : [];
+}
+
+/**
+ * Parts send their lines in batches, so those of one moment come a little apart: a line goes before
+ * those that are later by less than that. A clock that was set leaves the order as it is.
+ */
+function inOrder(lines: readonly Line[]): Line[] {
+  const sorted: { line: Line; ms: number }[] = [];
+  for (const line of lines) {
+    const ms = parseTime(line.timestamp) ?? Number.NaN;
+    let at = sorted.length;
+    for (; at > 0; at -= 1) {
+      const later = (sorted[at - 1]?.ms ?? Number.NaN) - ms;
+      if (!(later > 0 && later <= apartMs)) break;
+    }
+    sorted.splice(at, 0, { line, ms });
+  }
+  return sorted.map(({ line }) => line);
+}
+
+/** That nothing was found, and where to look for what was meant. */
+function noneInWords({ level, part }: Filter): string {
+  if (typeof part === "string") return "no such lines; plant log level names the parts";
+  return level === "error" ? "no errors" : "no such lines";
+}
+
+function print({ out, options }: Invocation, lines: readonly Line[]): void {
+  const isExplained = options.explain === true;
+  for (const line of lines) {
+    out.item({ schema: "plant.line/1", ...line }, () => inWords(line, out, isExplained));
   }
 }
 

@@ -8,7 +8,9 @@ import {
   readPoints,
   services,
 } from "../status/status.ts";
-import { PlantError } from "../util/errors.ts";
+import { hasCode, PlantError } from "../util/errors.ts";
+import { nearestWord } from "../util/nearest.ts";
+import { check, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
 import { wholeOption } from "./numbers.ts";
 import { columns } from "./output.ts";
@@ -19,6 +21,8 @@ const pointsMax = 100_000;
 const linesMax = 10_000_000;
 /** A long list tells how far it is after so many points. */
 const talkEvery = 10_000;
+/** Keys that are looked through for the one that was meant. */
+const nearMax = 2000;
 
 /** One operation of the state. @throws PlantError as `Client.call`. */
 export async function ask(
@@ -43,7 +47,11 @@ export function nameOf([first = "", second]: Invocation["args"]): { scope: strin
 /** One point with everything known of it. */
 export async function runGet(invocation: Invocation): Promise<number> {
   const { scope, key } = nameOf(invocation.args);
-  const data = await ask(invocation, "get", { scope, key });
+  const data = await ask(invocation, "get", { scope, key }).catch(async (error: unknown) => {
+    if (!hasCode(error, "STATE_NOT_FOUND")) throw error;
+    const next = await meantBy(invocation, { scope, key });
+    throw next === undefined ? error : new PlantError(error.code, { ...error.detail, next });
+  });
   const point = readPoints({ points: [data] })[0];
   if (point === undefined) throw new PlantError("REMOTE_SHAPE", { reason: "this is no point" });
   const { out } = invocation;
@@ -61,6 +69,23 @@ export async function runGet(invocation: Invocation): Promise<number> {
     return columns([`${scope} ${key}`, ""], rows).join("\n");
   });
   return 0;
+}
+
+/** The command that was meant with a name nobody knows, where one is near. */
+async function meantBy(
+  invocation: Invocation,
+  { scope, key }: { readonly scope: string; readonly key: string },
+): Promise<string | undefined> {
+  const client = await invocation.client();
+  const within = { scope, max: nearMax, deadlineMs: invocation.flags.timeoutMs };
+  const keys = (await listPoints(client, within)).map((point) => point.key);
+  const near = nearestWord(key, keys);
+  if (near !== undefined) return `plant state get ${scope} ${near}`;
+  if (keys.length > 0) return undefined;
+  const scopes = scopesIn(await ask(invocation, "list-scopes", {}));
+  const whole = `${scope}/${key}`;
+  const meant = scopes.includes(whole) ? whole : nearestWord(scope, scopes);
+  return meant === undefined ? "plant state list-scopes" : `plant state list ${meant}`;
 }
 
 /** Points of all scopes or of one, asked page by page. */
@@ -89,9 +114,12 @@ export async function runList(invocation: Invocation): Promise<number> {
 
 /** Removes a point, once confirmed. */
 export async function runDelete(invocation: Invocation): Promise<number> {
-  const [scope = "", key = ""] = invocation.args;
+  const { scope, key } = nameOf(invocation.args);
   needConsent(invocation, `deleting ${scope} ${key}`);
-  await ask(invocation, "delete", { service: scope, key, by: whoOf(invocation) });
+  const asked = { points: [{ scope, key }], by: whoOf(invocation) };
+  const data = await ask(invocation, "delete-many", asked);
+  const { deleted } = check(v.looseObject({ deleted: v.number() }), data, "REMOTE_SHAPE");
+  if (deleted === 0) throw new PlantError("STATE_NOT_FOUND", { scope, key });
   return done(invocation, { scope, key }, `${scope} ${key} is deleted`);
 }
 
@@ -112,12 +140,15 @@ export async function runDeleteScope(invocation: Invocation): Promise<number> {
 
 /** Names of all scopes. */
 export async function runListScopes(invocation: Invocation): Promise<number> {
-  const data = await ask(invocation, "list-scopes", {});
-  const found = Array.isArray(data) ? data : (data as { scopes?: unknown } | null)?.scopes;
-  const scopes = Array.isArray(found) ? found.map(String) : [];
+  const scopes = scopesIn(await ask(invocation, "list-scopes", {}));
   const document = { schema: "plant.scopes/1", scopes };
   invocation.out.result(document, () => (scopes.length === 0 ? "no scopes" : scopes.join("\n")));
   return 0;
+}
+
+function scopesIn(data: unknown): string[] {
+  const found = Array.isArray(data) ? data : (data as { scopes?: unknown } | null)?.scopes;
+  return Array.isArray(found) ? found.map(String) : [];
 }
 
 /** @throws PlantError NEEDS_CONSENT unless `--yes` was given. */

@@ -54,9 +54,9 @@ export const stateCommands: readonly CommandSpec[] = [
     load: async () => (await import("./state-command.ts")).runList,
   },
   {
-    usage: "state delete <scope> <key>",
-    words: "remove a point from the store",
-    calls: [`${state} delete`],
+    usage: "state delete <scope> [key]",
+    words: "remove a point, named SCOPE KEY or SCOPE/KEY, from the store",
+    calls: [`${state} delete-many`],
     examples: ["plant state delete org.plantd.Site shift --yes"],
     load: async () => (await import("./state-command.ts")).runDelete,
   },

@@ -1,6 +1,6 @@
 // `plant status`: asks all parts and prints one screen. It must not know how a verdict is drawn.
 import type { Client } from "../client/client.ts";
-import { askStatus, type StatusDocument } from "../status/status.ts";
+import { askStatus, explain, type StatusDocument } from "../status/status.ts";
 import { asPlantError, type PlantError, type WireError } from "../util/errors.ts";
 import { findPaths } from "../util/paths.ts";
 import type { Invocation } from "./command.ts";
@@ -12,7 +12,7 @@ const partMs = 1500;
 /** Exit code of `plant` when the daemon is gone. */
 const daemonGone = 7;
 
-/** Exit 0 when all is well, 1 when a fault was found, 7 when the broker is away. */
+/** Exit 0 when all is well, 1 when a fault was found, 7 or 8 when the broker could not be asked. */
 export async function runStatus(invocation: Invocation): Promise<number> {
   const { io, out, flags } = invocation;
   const [client, facts] = await Promise.all([
@@ -31,7 +31,7 @@ export async function runStatus(invocation: Invocation): Promise<number> {
   const columns = io.stdout.isTerminal ? io.stdout.columns : Number.POSITIVE_INFINITY;
   out.result(status, () => renderStatus(status, out, { ...flags, columns }));
   const broker = status.parts.find(({ name }) => name === "broker");
-  if (broker?.state === "down") return daemonGone;
+  if (broker?.state === "down") return explain(broker.code ?? "")?.exit ?? daemonGone;
   return status.verdict.state === "ok" ? 0 : 1;
 }
 

@@ -34,6 +34,9 @@ export async function runValues(invocation: Invocation): Promise<number> {
   }
   const shown =
     options.stale === true ? wanted.filter(({ quality }) => quality !== "good") : wanted;
+  if (options.stale === true && shown.length === 0 && wanted.length > 0) {
+    invocation.out.talk(`all ${wanted.length} values are good`);
+  }
   printPoints(invocation, shown, (point) => point.scope.slice("device/".length));
   return 0;
 }

@@ -212,16 +212,22 @@ const lossWords: Readonly<Record<string, string>> = {
   nothing: "an empty one took its place",
 };
 
+/** Spans of records that are named; `plant backup losses` names all. */
+const namedMax = 4;
+
 function lossOf(stats: Readonly<Record<string, unknown>>): BoxStatus["store"]["loss"] {
   const found = stats.lastLoss as Readonly<Record<string, unknown>> | null | undefined;
   if (typeof found?.atMs !== "number") return null;
   const lost = Array.isArray(found.lost) ? (found.lost as Readonly<Record<string, unknown>>[]) : [];
   const records = lost
-    .slice(0, 4)
-    .map(({ stream, from, to }) => `${String(stream)} ${String(from)}–${to ?? "?"}`)
+    .filter(({ to }) => to !== null)
+    .slice(0, namedMax)
+    .map(({ stream, from, to }) => `${String(stream)} ${String(from)}–${String(to)}`)
     .join(", ");
   const words = lossWords[String(found.restored)] ?? "it was replaced";
-  const missing = records === "" ? "" : `; missing: ${records}${lost.length > 4 ? ", …" : ""}`;
+  const isOpen = lost.some(({ to }) => to === null);
+  const open = isOpen ? "; perhaps the newest records, too" : "";
+  const missing = `${records === "" ? "" : `; missing: ${records}`}${open}`;
   return { time: found.atMs, words: `${words}${missing}` };
 }
 

@@ -69,7 +69,9 @@ function headline(facts: Facts): string {
   const { link, outbox } = facts;
   const words = isBrokerDown(facts) ? [] : [devicesInWords(facts.devices)];
   const down = facts.parts.filter((part) => part.state === "down");
-  if (down.length > 0) words.unshift(`${down.map((part) => part.name).join(", ")} down`);
+  const isForbidden = down.some(({ code }) => code === "SOCKET_FORBIDDEN");
+  if (isForbidden) words.unshift("not known: this account may not ask");
+  else if (down.length > 0) words.unshift(`${down.map((part) => part.name).join(", ")} down`);
   if (link.enrolled === false) words.push("not enrolled");
   else if (link.state !== "unknown") words.push(`link ${link.state}`);
   if (link.paused === true) words.push("paused");
@@ -100,7 +102,11 @@ function partsDown({ parts }: Facts): readonly Finding[] {
   if (broker?.state === "down") {
     const code = broker.code ?? "BROKER_UNREACHABLE";
     const text = broker.words ?? "the broker does not answer";
-    const next = code === "BROKER_UNREACHABLE" ? "plantd run" : `plant explain ${code}`;
+    const steps: Record<string, string> = {
+      BROKER_UNREACHABLE: "plantd run",
+      SOCKET_FORBIDDEN: explain("SOCKET_FORBIDDEN")?.next ?? "",
+    };
+    const next = steps[code] ?? `plant explain ${code}`;
     return [finding("fault", code, text, null, next)];
   }
   return parts

@@ -153,7 +153,7 @@ export function fakeParts(): FakeParts {
     get: ({ args }) => {
       const { scope, key } = args as { scope: string; key: string };
       const found = points.find((point) => point.scope === scope && point.key === key);
-      if (found === undefined) throw new PlantError("DEVICE_UNKNOWN", { device: scope });
+      if (found === undefined) throw new PlantError("STATE_NOT_FOUND", { scope, key });
       return found;
     },
     watch: async ({ partial, signal }) => {

@@ -117,6 +117,13 @@ for (const [knock, { exit, err }] of Object.entries(knocks)) {
   });
 }
 
+test("who may not ask is not told that the broker is down", async () => {
+  const it = { client: deaf("BROKER_UNREACHABLE"), knock: "forbidden" } as const;
+  const { exit, out } = await plant(["status"], fakeParts(), it);
+  assert.equal(exit, 8);
+  assert.match(out, /not known: this account may not ask[\s\S]*next {2}sudo usermod/);
+});
+
 test("a log line shows its facts, long ones cut", async () => {
   const parts = fakeParts();
   const line = {
@@ -133,6 +140,29 @@ test("a log line shows its facts, long ones cut", async () => {
     /plantd\/broker {2}A peer was refused {2}principal=tank many=a,b long=x{100}… /,
   );
   assert.match(out, /text="say \\"hi\\""/);
+});
+
+test("lines of one moment stand in the order of their times, whoever sent them first", async () => {
+  const parts = fakeParts();
+  const at = (second: string, message: string) => {
+    return { timestamp: `2025-11-21T15:32:${second}Z`, level: "info", service: "s", message };
+  };
+  const set = at("59.000", "before the clock was set back");
+  const tail = () => ({
+    lines: [set, at("01.000", "a"), at("03.000", "d"), at("02.000", "b"), at("02.500", "c")],
+  });
+  parts.bus.serve("org.plantd.Logger", { tail });
+  const { out } = await plant(["log"], parts);
+  assert.match(out, /set back\n.* a\n.* b\n.* c\n.* d\n$/);
+});
+
+test("a log without such lines says so", async () => {
+  const parts = fakeParts();
+  parts.bus.serve("org.plantd.Logger", { tail: () => ({ lines: [] }) });
+  const said = async (...words: string[]) => (await plant(["log", ...words], parts)).err;
+  assert.equal(await said("--errors"), "no errors\n");
+  assert.equal(await said("--grep", "x"), "no such lines\n");
+  assert.equal(await said("--part", "stroe"), "no such lines; plant log level names the parts\n");
 });
 
 test("a code in a log line is explained on demand", async () => {
@@ -308,7 +338,38 @@ const rows: Readonly<Record<string, Row>> = {
   "state delete wants consent": { words: ["state", "delete", "s", "k"], exit: 12, err: /--yes/ },
   "state delete": {
     words: ["state", "delete", "s", "k", "--yes"],
-    call: ["delete", { service: "s", key: "k", by: "plant" }],
+    given: ({ state }) => {
+      state["delete-many"] = () => ({ deleted: 1 });
+    },
+    call: ["delete-many", { points: [{ scope: "s", key: "k" }], by: "plant" }],
+  },
+  "state delete of nothing": {
+    words: ["state", "delete", "s/k", "--yes"],
+    given: ({ state }) => {
+      state["delete-many"] = () => ({ deleted: 0 });
+    },
+    exit: 3,
+    err: /There is no k in s/,
+  },
+  "state get of a key that is misspelt": {
+    words: ["state", "get", "device/meter-1", "voltgae"],
+    exit: 3,
+    err: /next {4}plant state get device\/meter-1 voltage\n/,
+  },
+  "state get of a scope that is misspelt": {
+    words: ["state", "get", "device/metre-1", "voltage"],
+    exit: 3,
+    err: /next {4}plant state list device\/meter-1\n/,
+  },
+  "state get of a scope": {
+    words: ["state", "get", "device/meter-1"],
+    exit: 3,
+    err: /next {4}plant state list device\/meter-1\n/,
+  },
+  "values that are all good": {
+    words: ["values", "meter-1", "--stale"],
+    out: /no values/,
+    err: /all 3 values are good/,
   },
   "state create-scope": {
     words: ["state", "create-scope", "org.x"],
