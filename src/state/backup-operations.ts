@@ -60,16 +60,31 @@ export function backupOperations(core: StateCore): Record<string, Operation> {
   };
 }
 
-/** Tells the progress of long work in tenths; `told` resolves when all of it was told. */
+/**
+ * Tells the progress of long work in tenths; `told` resolves when all of it was told. Who has gone
+ * meanwhile is told no more, and the work ends at its next step, with nothing left behind.
+ */
 function progressOf(request: WorkerRequest, step: string) {
+  const { signal } = request;
   let last = 0;
   let telling: Promise<void> = Promise.resolve();
+  const tell = async (before: Promise<void>, part: object): Promise<void> => {
+    await before;
+    if (signal.aborted) return;
+    try {
+      await request.partial(part);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  };
   return {
+    /** @throws what ended the request. */
     progress(done: number, total: number): void {
+      signal.throwIfAborted();
       const percent = Math.floor((done / total) * 100);
       if (percent < last + 10) return;
       last = percent;
-      telling = telling.then(() => request.partial({ step, done, total }));
+      telling = tell(telling, { step, done, total });
     },
     told: () => telling,
   };
