@@ -3,12 +3,14 @@
 import { createHash } from "node:crypto";
 import { basename, join, resolve } from "node:path";
 import { describeBytes, services } from "../status/status.ts";
+import { isoTime } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
 import { asFileError, asWriteError, needFreePlace } from "./export-command.ts";
 import { columns } from "./output.ts";
 import { needConsent } from "./state-command.ts";
+import type { NewFile } from "./surroundings.ts";
 
 /** A backup of a full store over a slow disk. */
 const backupMs = 600_000;
@@ -82,25 +84,30 @@ const passphraseMin = 8;
 export async function runCreate(invocation: Invocation): Promise<number> {
   const { io, out, args } = invocation;
   const [typed] = args;
-  // The folder of a stick is enough: the backup keeps the name it has on the gateway.
-  const isFolder = typed !== undefined && io.isFolder(typed);
-  if (typed !== undefined && !isFolder) tryPlace(invocation, typed);
+  const file = typed === undefined ? undefined : fileAt(invocation, typed);
+  if (file !== undefined) needFreePlace(invocation, file);
   const passphrase = await passphraseOf(invocation, true);
-  const asked = { passphrase, ...personOf(invocation) };
-  const data = await streamed(invocation, "backup-create", asked);
-  const { path, bytes } = check(createdShape, data, "REMOTE_SHAPE");
-  out.talk(`${describeBytes(bytes)} sealed${typed === undefined ? "" : ` in ${path}`}`);
-  const file = isFolder ? join(typed, basename(path)) : typed;
-  if (file !== undefined) await fetchFile(invocation, basename(path), file);
-  const document = { schema: "plant.backup/1", path, bytes, ...(file && { file }) };
-  out.result(document, () => file ?? path);
+  // Open from the start: a stick that is pulled meanwhile is not taken for the folder under it.
+  const target = file && { file, to: asWriteError(file, () => io.createFile(file)) };
+  try {
+    const asked = { passphrase, ...personOf(invocation) };
+    const data = await streamed(invocation, "backup-create", asked);
+    const { path, bytes } = check(createdShape, data, "REMOTE_SHAPE");
+    out.talk(`${describeBytes(bytes)} sealed${file === undefined ? "" : ` in ${path}`}`);
+    if (target) await fetchFile(invocation, basename(path), target);
+    const document = { schema: "plant.backup/1", path, bytes, ...(file && { file }) };
+    out.result(document, () => file ?? path);
+  } finally {
+    if (target) target.to.drop();
+  }
   return 0;
 }
 
-/** Finds out before the long work what would keep its result from being written. */
-function tryPlace(invocation: Invocation, path: string): void {
-  needFreePlace(invocation, path);
-  asWriteError(path, () => invocation.io.createFile(path).drop());
+/** The file that is meant; in a folder, of a stick maybe, one named by the time. */
+function fileAt({ io }: Invocation, typed: string): string {
+  if (!io.isFolder(typed)) return typed;
+  const time = isoTime(io.clock.wallMs()).slice(0, 19).replaceAll(":", "");
+  return join(typed, `plantd-${time}.plantbackup`);
 }
 
 /** Checks a backup whole, without touching the store. */
@@ -174,30 +181,29 @@ function isOutOfReach(error: unknown): boolean {
 }
 
 /** Writes a backup of the store's folder into a file seen from here. */
-async function fetchFile(invocation: Invocation, name: string, path: string): Promise<void> {
-  const { io, signal } = invocation;
+async function fetchFile(
+  invocation: Invocation,
+  name: string,
+  { file: path, to: file }: { readonly file: string; readonly to: NewFile },
+): Promise<void> {
+  const { signal } = invocation;
   const client = await invocation.client();
   const call = { deadlineMs: backupMs, signal };
   const parts = client.stream(services.state, "backup-read", { name }, call);
-  const file = asWriteError(path, () => io.createFile(path));
   const hash = createHash("sha256");
-  try {
-    for (;;) {
-      const part = await parts.next();
-      if (part.done === true) {
-        const { sha256 } = check(readShape, part.value, "REMOTE_SHAPE");
-        if (hash.digest("hex") !== sha256) {
-          throw new PlantError("BACKUP_UNREADABLE", { path, reason: "it changed on its way" });
-        }
-        asWriteError(path, () => file.finish());
-        return;
+  for (;;) {
+    const part = await parts.next();
+    if (part.done === true) {
+      const { sha256 } = check(readShape, part.value, "REMOTE_SHAPE");
+      if (hash.digest("hex") !== sha256) {
+        throw new PlantError("BACKUP_UNREADABLE", { path, reason: "it changed on its way" });
       }
-      const bytes = Buffer.from(check(partShape, part.value, "REMOTE_SHAPE").bytes, "base64");
-      hash.update(bytes);
-      asWriteError(path, () => file.write(bytes));
+      asWriteError(path, () => file.finish());
+      return;
     }
-  } finally {
-    file.drop();
+    const bytes = Buffer.from(check(partShape, part.value, "REMOTE_SHAPE").bytes, "base64");
+    hash.update(bytes);
+    asWriteError(path, () => file.write(bytes));
   }
 }
 

@@ -14,6 +14,8 @@ import { watchPoints } from "./point-watch.ts";
 
 /** Points that one command prints. */
 const pointsMax = 20_000;
+/** Characters of a value in a table. */
+const valueMax = 48;
 
 /** Values of all devices, of DEVICE, or of DEVICE/POINT. */
 export async function runValues(invocation: Invocation): Promise<number> {
@@ -60,6 +62,11 @@ function isWanted({ scope, key }: Point, { device, point }: Target): boolean {
   return point === undefined || key === point;
 }
 
+/** A long text would push what stands beside it off the screen; `plant state get` has all of it. */
+function shortened(text: string): string {
+  return text.length > valueMax ? `${text.slice(0, valueMax - 1)}…` : text;
+}
+
 /** Prints points as one document or as columns. */
 export function printPoints(
   invocation: Invocation,
@@ -72,7 +79,7 @@ export function printPoints(
     if (points.length === 0) return "no values";
     const rows = points.map((point) => [
       `${nameOf(point)}/${point.key}`,
-      describeValue(point.value),
+      shortened(describeValue(point.value)),
       describeUnit(point.unit),
       point.reason === undefined ? point.quality : `${point.quality}: ${point.reason}`,
       point.time.wall === 0 ? "–" : describeDuration(time - point.time.wall),

@@ -96,11 +96,12 @@ test("a medium that fills up leaves no half of a file, and the sealed one is nam
   assert.match(err, /sealed in .*new\.plb[\s\S]*ENOSPC {2}FILE_UNWRITABLE/);
 });
 
-test("the folder of a stick is enough: the backup keeps its name", async () => {
+test("the folder of a stick is enough: the backup is named by its time", async () => {
   const stage = { state: { "backup-read": wholeRead }, files: { "/stick/other": "" } };
+  const named = "/stick/plantd-2025-11-21T153207.plantbackup";
   const { exit, out, written } = await plant(["backup", "create", "/stick", ...key], stage);
-  assert.deepEqual([exit, written], [0, { "/stick/new.plb": sealed }]);
-  assert.equal(out, "/stick/new.plb\n");
+  assert.deepEqual([exit, written], [0, { [named]: sealed }]);
+  assert.equal(out, `${named}\n`);
 });
 
 test("a backup that nobody has is no such thing", async () => {
