@@ -68,6 +68,21 @@ export async function createBackup(
   }
 }
 
+/** What a power cut in the middle of a backup leaves: the copy, the half that was sealed or sent. */
+const halfPattern = /^(?:\.plantd-.+\.mdb|\.restore|.+\.plantbackup\.(?:part|coming))$/;
+
+/** Takes away what was left half-done; a medium that cannot be changed keeps it. */
+export function sweepHalves(folder: string): void {
+  try {
+    for (const name of readdirSync(folder)) {
+      if (halfPattern.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
+    }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (!["ENOENT", "EACCES", "EPERM", "EROFS"].includes(code)) throw error;
+  }
+}
+
 /** @throws PlantError LIMIT_REACHED. */
 export function refuseTooMany(folder: string): void {
   if (listBackups(folder).length < backupsMax) return;

@@ -3,6 +3,7 @@
 import type { Guard, Stream } from "../journal/journal.ts";
 import { type Running, startLoop } from "../util/running.ts";
 import type { Operation } from "../worker/worker.ts";
+import { sweepHalves } from "./backup.ts";
 import { backupOperations } from "./backup-operations.ts";
 import { consumerOperations } from "./consumers.ts";
 import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
@@ -39,6 +40,7 @@ export interface State extends Running {
 export async function startState(deps: StateDeps, config: StateConfig): Promise<State> {
   const core = new StateCore(deps, config);
   await core.load();
+  sweepHalves(config.backups);
   const loop = startLoop({
     clock: deps.clock,
     round: async (signal) => {

@@ -1,7 +1,7 @@
 // What becomes of long work with backups when who asked for it has gone.
 // It must not know how backups are sealed.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -21,6 +21,22 @@ function leaving() {
   };
   return { signal: gone.signal, partial };
 }
+
+test("halves that a power cut left are gone after the start, whole backups stay", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "bc-"));
+  const backups = join(folder, "b");
+  const whole = ["mine.mdb", "plantd-1.plantbackup"];
+  const halves = [".plantd-1.mdb", "plantd-1.plantbackup.part", "stick.plantbackup.coming"];
+  try {
+    mkdirSync(join(backups, ".restore"), { recursive: true });
+    for (const name of [...whole, ...halves]) writeFileSync(join(backups, name), "");
+    await using store = await openTestStore(folder);
+    assert.deepEqual(readdirSync(backups).sort(), whole);
+    assert.equal((await store.call("backup-list")).backups.length, 1);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
 
 test("who goes while a backup is worked at ends the work, and nothing else", async () => {
   const folder = mkdtempSync(join(tmpdir(), "bc-"));
