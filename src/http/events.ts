@@ -2,7 +2,7 @@
 import type { Client } from "../client/client.ts";
 import { centreConsumer, services } from "../status/status.ts";
 import type { Clock } from "../util/clock.ts";
-import { asPlantError } from "../util/errors.ts";
+import { asPlantError, hasCode } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import { type Running, startLoop } from "../util/running.ts";
 import { check, inspect, v } from "../util/shape.ts";
@@ -25,7 +25,11 @@ const recordShape = v.looseObject({
   }),
 });
 
-const answerShape = v.looseObject({ records: v.array(v.unknown()), head: v.number() });
+const answerShape = v.looseObject({
+  epoch: v.optional(v.string()),
+  records: v.array(v.unknown()),
+  head: v.number(),
+});
 
 const positionShape = v.looseObject({
   streams: v.record(v.string(), v.looseObject({ head: v.number() })),
@@ -53,6 +57,7 @@ export function startEvents(deps: { clock: Clock; client: Client; log: Log }): E
   const { clock, client, log } = deps;
   let version = 0;
   let after: number | undefined;
+  let epoch: string | undefined;
   const events: RecentEvent[] = [];
   const take = (records: readonly unknown[]) => {
     for (const record of records) {
@@ -70,6 +75,13 @@ export function startEvents(deps: { clock: Clock; client: Client; log: Log }): E
     }
     events.length = Math.min(events.length, eventsMax);
   };
+  /** A store that was opened anew, from a backup maybe, has other events than those of before. */
+  const beginAnew = () => {
+    if (events.length > 0) version += 1;
+    events.length = 0;
+    after = undefined;
+    epoch = undefined;
+  };
   const ask = async (from: number, wait: number, signal: AbortSignal) => {
     const args = { stream: "event", after: from, limit: eventsMax, waitMs: wait };
     const options = { deadlineMs: wait + 5000, signal };
@@ -80,13 +92,22 @@ export function startEvents(deps: { clock: Clock; client: Client; log: Log }): E
       if (after === undefined) {
         after = Math.max(0, (await headOf(client)) - eventsMax);
       }
-      const { records, head } = await ask(after, waitMs, signal);
+      const answer = await ask(after, waitMs, signal);
+      if (epoch !== undefined && answer.epoch !== epoch) return beginAnew();
+      const { records, head } = answer;
+      epoch = answer.epoch;
       take(records);
       const last = records.map((record) => Number((record as { sequence?: unknown }).sequence));
       after = head < after ? 0 : Math.max(after, ...last.filter(Number.isFinite));
       await clock.sleep(0, signal);
     } catch (error) {
       if (signal.aborted) return;
+      if (hasCode(error, "SEQUENCE_GONE")) {
+        after = Number(error.detail.first) - 1;
+        await clock.sleep(0, signal);
+        return;
+      }
+      if (hasCode(error, "SEQUENCE_AHEAD")) beginAnew();
       const { code, message } = asPlantError(error);
       log.debug("events are interrupted", { code, reason: message });
       await clock.sleep(retryMs, signal);
