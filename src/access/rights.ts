@@ -64,19 +64,21 @@ export const builtInRights: Readonly<Record<Principal, Rights>> = {
     call: [
       append,
       ...operations(state, ["stats", "position", "list", "watch", "changes", "history-many"]),
+      "org.plantd.Logger.stats",
       status,
       "org.plantd.driver.*.status",
     ],
   },
   driver: {
     serve: ["org.plantd.driver.*", "org.plantd.module.*"],
-    call: [append, ...operations(state, ["set-many", "append-event"])],
+    call: [append, ...operations(state, ["set-many", "append-event", "append-metrics"])],
   },
   technician: {
     serve: [],
     call: [
       ...operations(state, [...read, ...plantdWords, ...change, ...backups]),
-      ...operations("org.plantd.Logger", ["tail", "follow", "levels", "set-level", "health"]),
+      ...operations("org.plantd.Logger", ["tail", "follow", "levels", "set-level"]),
+      ...operations("org.plantd.Logger", ["stats", "health"]),
       "org.plantd.Sync.*",
       "org.plantd.driver.*",
       "org.plantd.module.*",
@@ -85,7 +87,7 @@ export const builtInRights: Readonly<Record<Principal, Rights>> = {
   admin: { serve: [], call: ["*"] },
   appliance: {
     serve: ["org.plantd.Appliance"],
-    call: [append, `${state}.append-event`, `${state}.upgrade`, status],
+    call: [append, ...operations(state, ["append-event", "append-metrics", "upgrade"]), status],
   },
 };
 

@@ -124,6 +124,9 @@ export function createWeb(deps: WebDeps): Fetch {
   app.get("/api/v1/devices/:id/logs", (context) =>
     context.json(facade.history(context.req.param("id"), newest("log", context.req.query()))),
   );
+  app.get("/api/v1/devices/:id/metrics", (context) =>
+    context.json(facade.history(context.req.param("id"), newest("metric", context.req.query()))),
+  );
   app.get("/api/v1/keyset", (context) =>
     context.body(facade.keySet(), 200, { "Content-Type": "application/json" }),
   );

@@ -2,7 +2,7 @@
 // It must not take any: it is nobody's consumer.
 import { describeValue } from "../status/status.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
-import { check, v } from "../util/shape.ts";
+import { check, inspect, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
 import { optionalWhole, wholeOption } from "./numbers.ts";
 import { ask } from "./state-command.ts";
@@ -30,7 +30,8 @@ const pageShape = v.looseObject({
 /** Prints records, the newest unless told after which, and with `--follow` those that come. */
 export async function runChanges(invocation: Invocation): Promise<number> {
   const { options, signal, io } = invocation;
-  const [stream = ""] = invocation.args;
+  const named = typeof options.stream === "string" ? options.stream : "state";
+  const [stream = named] = invocation.args;
   if (!streams.includes(stream)) {
     const message = `a stream is ${streams.join(", ")}, not ${stream}`;
     throw new PlantError("USAGE", { message });
@@ -129,5 +130,31 @@ function inWords(record: Entry, names: Map<number, string>): string {
   }
   if (kind === "delete") return name;
   if (kind === "line" && typeof rest.text === "string") return rest.text;
-  return `${name} ${JSON.stringify(kind === "event" ? rest.event : rest)}`.trim();
+  if (kind === "event") return metricsInWords(rest.event) ?? JSON.stringify(rest.event);
+  return `${name} ${JSON.stringify(rest)}`.trim();
+}
+
+const metricsShape = v.looseObject({
+  kind: v.literal("metric"),
+  values: v.array(
+    v.looseObject({
+      name: v.string(),
+      value: v.number(),
+      unit: v.optional(v.string()),
+      labels: v.optional(v.record(v.string(), v.string())),
+    }),
+  ),
+});
+
+/** Measurements in one line; undefined for any other event. */
+function metricsInWords(event: unknown): string | undefined {
+  const found = inspect(metricsShape, event);
+  if (!found.ok) return undefined;
+  return found.value.values
+    .map(({ name, value, unit, labels = {} }) => {
+      const marks = Object.entries(labels).map(([label, text]) => `${label}=${text}`);
+      const place = marks.length === 0 ? "" : `{${marks.join(",")}}`;
+      return `${name}${place} ${describeValue(value)}${unit === undefined ? "" : ` ${unit}`}`;
+    })
+    .join("  ");
 }

@@ -163,16 +163,21 @@ export const stateCommands: readonly CommandSpec[] = [
     load: async () => (await import("./state-schema-command.ts")).runSchemaDelete,
   },
   {
-    usage: "state changes <stream>",
+    usage: "state changes [stream]",
     words: "records of a stream as the centre gets them: state, event, log or metric",
     options: [
+      { flags: "--stream <name>", words: "the stream, where it does not stand before (state)" },
       { flags: "--after <sequence>", words: "those after this one; else the newest" },
       { flags: "--lines <count>", words: "at most this many (20)" },
       { flags: "--follow", words: "go on with records as they come" },
     ],
     calls: [`${state} changes`],
     streams: true,
-    examples: ["plant state changes event", "plant state changes state --after 4711 --json"],
+    examples: [
+      "plant state changes event",
+      "plant state changes state --after 4711 --json",
+      "plant state changes --stream metric --follow",
+    ],
     load: async () => (await import("./state-changes-command.ts")).runChanges,
   },
   {

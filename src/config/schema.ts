@@ -231,6 +231,13 @@ const sections = v.strictObject(
         60_000,
         "time between two checkpoints of current values",
       ),
+      metricEveryMs: whole(
+        "ms",
+        0,
+        604_800_000,
+        3_600_000,
+        "time between two records of the store's own figures in the stream metric, while anything changes; 0 makes none",
+      ),
       checkMs: whole(
         "ms",
         100,

@@ -51,6 +51,8 @@ export interface DiskStats extends Wear {
   readonly usedBytes: number;
   /** The map, fixed at opening. */
   readonly mapBytes: number;
+  /** Places for readers in use, of this process and others; 126 there are. */
+  readonly readers: number;
   /** Times the device was told to write what it holds: two per commit, and those of the zeros. */
   readonly flushes: number;
   /**
@@ -360,6 +362,7 @@ class LmdbDisk implements Disk {
       roomBytes: this.#room,
       usedBytes: this.#usedBytes,
       mapBytes: this.#mapBytes,
+      readers: isOpen ? readersOf(this.#root) : 0,
       flushes: this.#commits * 2 + this.#runway.flushes,
       deviceBytes: this.#deviceBytes(),
       ...this.#wear(),
@@ -378,6 +381,14 @@ class LmdbDisk implements Disk {
     if (this.#failure === undefined) await this.#root.close();
     await new Promise<void>((resolve) => this.#lock.close(() => resolve()));
   }
+}
+
+/** Rows of LMDB's own list, without its head. */
+function readersOf(root: { readerList(): string }): number {
+  return root
+    .readerList()
+    .split("\n")
+    .filter((line) => /^\s*\d/.test(line)).length;
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {

@@ -6,8 +6,9 @@ import type { Random } from "../util/random.ts";
 import type { Running } from "../util/running.ts";
 import type { CheckpointPage, CheckpointRows } from "./checkpoint.ts";
 import type { Format, Stream } from "./head.ts";
-import type { Appended, AppendRequest } from "./queue.ts";
+import type { Appended, AppendRequest, FailedCommits } from "./queue.ts";
 import type { Block, Changes, ChangesQuery } from "./reader.ts";
+import type { Occurrences } from "./recent.ts";
 import type { Replacement, StreamUse } from "./retention.ts";
 import type { SideTable } from "./side-table.ts";
 import type { CheckpointMark, EpochEntry, SideName } from "./tables.ts";
@@ -141,4 +142,12 @@ export interface Journal extends Running {
    */
   upgrade(): Promise<Format>;
   stats(): Readonly<Record<string, number>>;
+  /** What went wrong since the opening: commits that failed, reads that found damage. */
+  troubles(): Troubles;
+}
+
+/** What went wrong, how often, and when. */
+export interface Troubles {
+  readonly failedCommits: FailedCommits;
+  readonly damagedReads: Occurrences;
 }

@@ -10,7 +10,7 @@ import {
   savePages,
   saveRows,
 } from "./checkpoint.ts";
-import type { Journal, JournalDeps, JournalOptions, StreamPosition } from "./contract.ts";
+import type { Journal, JournalDeps, JournalOptions, StreamPosition, Troubles } from "./contract.ts";
 import { type Format, type Stream, streams } from "./head.ts";
 import { type Opened, openEpoch } from "./opening.ts";
 import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
@@ -24,12 +24,19 @@ import { type ConsumerMarks, Watermarks } from "./watermarks.ts";
 
 export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
 export type { CheckReport } from "./check.ts";
-export type { Journal, JournalDeps, JournalOptions, StreamPosition } from "./contract.ts";
+export type {
+  Journal,
+  JournalDeps,
+  JournalOptions,
+  StreamPosition,
+  Troubles,
+} from "./contract.ts";
 export type { Guard, LastCheck } from "./guard.ts";
 export { type BlockHead, type Format, type JournalRecord, type Stream, streams } from "./head.ts";
 export { type Inspected, type Inspection, inspectWhole } from "./inspection.ts";
-export type { Appended, AppendRequest } from "./queue.ts";
+export type { Appended, AppendRequest, FailedCommits } from "./queue.ts";
 export type { Block, Changes, ChangesQuery } from "./reader.ts";
+export type { Occurrences } from "./recent.ts";
 export { openGuarded } from "./recovery.ts";
 export { type Heads, type Lost, lossOf, type Recovery } from "./recovery-plan.ts";
 export { type Replacement, replacedBlocksMax, type StreamUse } from "./retention.ts";
@@ -89,7 +96,7 @@ class DiskJournal implements Journal {
     this.#endWith(opened);
     this.#openedAtMs = deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
-    this.#reader = new LogReader(this.#disk, this.lineage);
+    this.#reader = this.#makeReader();
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
     this.#retention = this.#makeRetention();
@@ -102,6 +109,11 @@ class DiskJournal implements Journal {
 
   get #disk(): Disk {
     return this.#opened.disk;
+  }
+
+  #makeReader(): LogReader {
+    const { clock } = this.#deps;
+    return new LogReader(this.#disk, this.lineage, () => clock.monotonicMs());
   }
 
   #makeQueue(): CommitQueue {
@@ -329,7 +341,7 @@ class DiskJournal implements Journal {
     this.#endWith(opened);
     this.#openedAtMs = this.#deps.clock.monotonicMs();
     this.#queue = this.#makeQueue();
-    this.#reader = new LogReader(this.#disk, this.lineage);
+    this.#reader = this.#makeReader();
     this.#marks = this.#readMarks();
     this.#checkpoint = tables.readCheckpoint(this.#disk);
     this.#retention = this.#makeRetention();
@@ -346,10 +358,14 @@ class DiskJournal implements Journal {
       ...waiting,
       ...this.#retention.stats(),
       trimmedBlocks: this.#trimmed,
-      damagedReads: this.#reader.damaged,
+      damagedReads: this.#reader.damaged().count,
       consumers: this.#marks.count,
       epochs: this.#opened.lineage.length,
     };
+  }
+
+  troubles(): Troubles {
+    return { failedCommits: this.#queue.failed(), damagedReads: this.#reader.damaged() };
   }
 
   [Symbol.asyncDispose](): Promise<void> {

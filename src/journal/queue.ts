@@ -5,7 +5,9 @@ import type { Clock } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { encodeBlocks } from "./block.ts";
 import { FlushBudget } from "./flush-budget.ts";
+import { FlushTimes } from "./flush-times.ts";
 import { type Format, type JournalRecord, lastOfRecord, type Stream } from "./head.ts";
+import { type Occurrences, Recent } from "./recent.ts";
 import { roomOf } from "./sizes.ts";
 import { recall, remember, type Sequences, type SourceNumber, type SourceState } from "./source.ts";
 import { blockKey, logTable, sourceWrite } from "./tables.ts";
@@ -42,6 +44,12 @@ export interface AppendRequest {
 /** Sequences of the records; `repeated` when an earlier request wrote them. */
 export interface Appended extends Sequences {
   readonly repeated: boolean;
+}
+
+/** Commits that failed since the opening. */
+export interface FailedCommits extends Occurrences {
+  /** None went well after the last one that failed. */
+  readonly isLast: boolean;
 }
 
 /** Streams that grew. */
@@ -108,9 +116,11 @@ export class CommitQueue {
   #isFull = false;
   #running: Promise<void> | undefined;
   #refusal: PlantError | undefined;
-  readonly #flushMs: number[] = [];
+  readonly #times = new FlushTimes();
   #appended = 0;
-  #failed = 0;
+  readonly #failed = new Recent();
+  /** Monotonic time of the last commit that went well. */
+  #doneMs = Number.NEGATIVE_INFINITY;
   readonly #budget: FlushBudget;
   readonly #written: Record<Stream, number> = { state: 0, event: 0, log: 0, metric: 0 };
 
@@ -221,12 +231,14 @@ export class CommitQueue {
       await disk.commit(writes, roomFor(taken));
       for (const source of forgotten) sources.delete(source);
     } catch (error) {
-      this.#failed += 1;
+      this.#failed.note(clock.monotonicMs());
       this.#giveUp(batch, error);
       return;
     }
     this.#isFull = false;
-    this.#measure(clock.monotonicMs() - from);
+    const doneMs = clock.monotonicMs();
+    this.#times.note(doneMs - from, doneMs);
+    this.#doneMs = doneMs;
     for (const records of batch.records.values()) this.#appended += records.length;
     Object.assign(heads, batch.heads);
     for (const [source, state] of batch.sources) {
@@ -364,11 +376,6 @@ export class CommitQueue {
     return { writes, forgotten };
   }
 
-  #measure(ms: number): void {
-    this.#flushMs.push(ms);
-    if (this.#flushMs.length > 512) this.#flushMs.shift();
-  }
-
   /** Resolves when all that waits is flushed. */
   async drain(): Promise<void> {
     while (this.#waiting.length > 0 || this.#running !== undefined) {
@@ -386,16 +393,19 @@ export class CommitQueue {
   }
 
   stats(): Readonly<Record<string, number>> {
-    const sorted = this.#flushMs.toSorted((a, b) => a - b);
-    const at = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
     return {
       waiting: this.#records,
       records: this.#appended,
-      failedCommits: this.#failed,
-      flushP50Ms: at(0.5),
-      flushP99Ms: at(0.99),
+      failedCommits: this.#failed.count,
+      ...this.#times.tell(this.#deps.clock.monotonicMs()),
       sources: this.#deps.sources.size,
     };
+  }
+
+  /** Commits that failed, and whether the last one did. */
+  failed(): FailedCommits {
+    const told = this.#failed.tell(this.#deps.clock.monotonicMs());
+    return { ...told, isLast: this.#failed.lastMs > this.#doneMs };
   }
 }
 

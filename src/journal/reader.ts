@@ -5,6 +5,7 @@ import type { Disk, Row } from "../disk/disk.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { checkedHead, checksumOf, decodeBlock, type NumberedRecord } from "./block.ts";
 import { type BlockHead, lastOfRecord, type Stream } from "./head.ts";
+import { type Occurrences, Recent } from "./recent.ts";
 import { blockBounds, blockKey, type EpochEntry, firstOfKey, logTable } from "./tables.ts";
 
 /** What to read: at most `limit` records and about `bytesMax` bytes, but always one if any. */
@@ -57,13 +58,22 @@ export class LogReader {
   readonly #firsts = new Map<Stream, number>();
   /** The next page goes on in it. */
   #opened: Opened | undefined;
-  /** Reads that found damage. */
-  damaged = 0;
+  readonly #nowMs: () => number;
+  readonly #damaged = new Recent();
 
-  /** @param lineage epochs, the newest last; shortened in place. */
-  constructor(disk: Disk, lineage: readonly EpochEntry[]) {
+  /**
+   * @param lineage epochs, the newest last; shortened in place.
+   * @param nowMs monotonic time.
+   */
+  constructor(disk: Disk, lineage: readonly EpochEntry[], nowMs: () => number) {
     this.#disk = disk;
     this.#lineage = lineage;
+    this.#nowMs = nowMs;
+  }
+
+  /** Reads that found damage. */
+  damaged(): Occurrences {
+    return this.#damaged.tell(this.#nowMs());
   }
 
   /** Forgets what it knows of the log's beginning: blocks were removed. */
@@ -152,7 +162,7 @@ export class LogReader {
     },
   ): Changes {
     const { lineage, missing, begins } = place;
-    this.damaged += 1;
+    this.#damaged.note(this.#nowMs());
     if (coversDamage !== true) {
       const reason = missing ? `a gap in ${stream}` : `a block of ${stream} has another checksum`;
       throw new PlantError("STORE_DAMAGED", { reason, sequence: after + 1 });

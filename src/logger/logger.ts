@@ -9,8 +9,9 @@ import { makeRedactor, type Redactor } from "../util/redact.ts";
 import type { Running } from "../util/running.ts";
 import type { Operation } from "../worker/worker.ts";
 import { Keeper } from "./keeper.ts";
-import { type LevelMemory, LiveLevels } from "./levels.ts";
+import { type LevelMemory, LiveLevels, type PartLevel } from "./levels.ts";
 import { type Line, makeLine, readLine, textOf } from "./line.ts";
+import { type CountedLines, LineCounts } from "./line-counts.ts";
 import { type Gap, Quota } from "./quota.ts";
 import { type KeptLines, Reading } from "./reading.ts";
 import { type Repeat, Repeats } from "./repeats.ts";
@@ -59,6 +60,7 @@ export async function startLogger(deps: LoggerDeps, config: Config["logger"]): P
       follow: (request) => reading.follow(request),
       levels: () => levels.list(),
       "set-level": ({ args }) => levels.set(args),
+      stats: () => core.stats(),
       health: () => core.health(),
     },
     ended: promise,
@@ -67,6 +69,20 @@ export async function startLogger(deps: LoggerDeps, config: Config["logger"]): P
       resolve(undefined);
     },
   };
+}
+
+/** What the operation `stats` tells. */
+interface LoggerStats extends CountedLines {
+  /** Lines above the rate of their service. */
+  readonly dropped: number;
+  /** Lines that came again, counted instead of taken. */
+  readonly repeated: number;
+  /** Lines the stream `log` did not get. */
+  readonly lost: number;
+  /** Lines on their way into the stream. */
+  readonly waiting: number;
+  readonly ring: { readonly lines: number; readonly bytes: number };
+  readonly levels: readonly PartLevel[];
 }
 
 /** What a call of `append` is answered. */
@@ -91,6 +107,7 @@ class LoggerCore {
   readonly #quota: Quota;
   readonly #keeper: Keeper;
   readonly #deadlines: Deadlines;
+  readonly #counts = new LineCounts();
   readonly #keepWeight: number;
   /** Of all batches together: the clock runs from the last turn of others. */
   readonly #slices: Slices;
@@ -169,6 +186,7 @@ class LoggerCore {
 
   #take(line: Line): void {
     const text = textOf(line);
+    this.#counts.take(line.level, text);
     const position = this.ring.push(line, text);
     if (weightOf(line.level) >= this.#keepWeight) this.#keeper.push(text, position);
   }
@@ -224,6 +242,21 @@ class LoggerCore {
     for (const gap of this.#quota.gaps(nowMs, true)) this.#take(this.#gapLine(gap));
     this.ring.wake();
     await this.#keeper.drain();
+  }
+
+  /** Counts of lines since the start, and what each part is to write. */
+  stats(): LoggerStats {
+    const { lost, waiting } = this.#keeper;
+    const { count, bytes } = this.ring;
+    return {
+      ...this.#counts.tell(),
+      dropped: this.#quota.dropped,
+      repeated: this.#repeats.counted,
+      lost,
+      waiting,
+      ring: { lines: count, bytes },
+      levels: this.#levels.list().levels,
+    };
   }
 
   health(): unknown {

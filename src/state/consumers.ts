@@ -19,6 +19,24 @@ const shapes = {
   nothing: v.optional(v.record(v.string(), v.unknown()), {}),
 };
 
+/** A consumer as it is told. */
+export interface Consumer {
+  readonly consumer: string;
+  readonly far: boolean;
+  readonly streams: Readonly<Partial<Record<Stream, Place>>>;
+}
+
+/** Where a consumer stands in a stream it holds. */
+interface Place {
+  readonly watermark: number;
+  readonly waiting: number;
+}
+
+/** All consumers, and how many records wait for each. */
+export function listConsumers(core: StateCore): Consumer[] {
+  return core.deps.journal.consumers().map((marks) => told(core, marks));
+}
+
 /** Operations on consumers. */
 export function consumerOperations(core: StateCore): Record<string, Operation> {
   return {
@@ -33,7 +51,7 @@ export function consumerOperations(core: StateCore): Record<string, Operation> {
     "consumer-list": ({ args }) => {
       check(shapes.nothing, args);
       core.refuseWhileRestoring();
-      return { consumers: core.deps.journal.consumers().map((marks) => told(core, marks)) };
+      return { consumers: listConsumers(core) };
     },
     "consumer-remove": async ({ args }) => {
       const { consumer: name, by: who } = check(shapes.remove, args);
@@ -59,7 +77,7 @@ function found(core: StateCore, name: string): unknown {
 }
 
 /** Where it stands in each stream it holds, and how many records wait for it. */
-function told(core: StateCore, { consumer: name, isFar, streams: marks }: ConsumerMarks): unknown {
+function told(core: StateCore, { consumer: name, isFar, streams: marks }: ConsumerMarks): Consumer {
   const { journal } = core.deps;
   const held = Object.entries(marks) as [Stream, number][];
   const places = held.map(([stream, watermark]) => {

@@ -128,6 +128,10 @@ export class StateCore {
   schemas: SchemaBook;
   /** Monotonic time of the last checkpoint, or of the opening. */
   checkpointAtMs: number;
+  /** Why the last checkpoint was not written; undefined when it was. */
+  checkpointFailure: string | undefined;
+  /** Monotonic time of the start. */
+  readonly startedAtMs: number;
   readonly #stop = new AbortController();
   readonly #deadlines: Deadlines;
   #isExpiring = false;
@@ -152,6 +156,7 @@ export class StateCore {
     this.snapshots = snapshotsOf(deps, config);
     this.schemas = new SchemaBook();
     this.checkpointAtMs = deps.clock.monotonicMs();
+    this.startedAtMs = this.checkpointAtMs;
     this.#deadlines = watchDeadlines(deps.clock, () => this.#expireLater());
   }
 
@@ -206,8 +211,10 @@ export class StateCore {
     try {
       await saveCheckpoint(journal, this.points);
       this.checkpointAtMs = clock.monotonicMs();
+      this.checkpointFailure = undefined;
     } catch (error) {
       if (!(error instanceof PlantError)) throw error;
+      this.checkpointFailure = error.code;
       log.error("the checkpoint was not written", { code: error.code, error });
     }
     try {

@@ -15,6 +15,8 @@ export const limits = {
   pointsPerCall: 10_000,
   eventsPerCall: 1000,
   linesPerCall: 5000,
+  metricsPerCall: 500,
+  labelsPerMetric: 16,
   lineBytes: 8192,
   listMax: 1000,
   /** Characters of the points in one answer or part of one, beyond which it ends. */
@@ -78,9 +80,20 @@ const events = v.array(
   }),
 );
 
+const label = v.pipe(v.string(), v.minLength(1), v.maxLength(64));
+const metrics = v.array(
+  v.object({
+    name: v.pipe(v.string(), v.minLength(1), v.maxLength(128)),
+    value: finite,
+    unit: v.optional(v.pipe(v.string(), v.maxLength(32))),
+    labels: v.optional(v.record(label, v.pipe(v.string(), v.maxLength(255)))),
+  }),
+);
+
 /** Shapes of the arguments, by operation. */
 export const shapes = {
   appendEvent: v.object({ ...source, flush, events }),
+  appendMetrics: v.object({ ...source, flush, metrics, time: v.optional(stamp) }),
   appendLines: v.object({ ...source, lines: v.array(v.string()) }),
   getMany: v.object({ points: places }),
   deleteMany: v.object({ points: places, by, reason: v.optional(shortText) }),

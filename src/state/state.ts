@@ -10,6 +10,8 @@ import { type StateConfig, StateCore, type StateDeps } from "./core.ts";
 import { exportOperations } from "./export-operations.ts";
 import { historyOperations } from "./history-operations.ts";
 import { tellLoss } from "./loss.ts";
+import { metricOperations } from "./metric-operations.ts";
+import { OwnFigures } from "./own-figures.ts";
 import { plantdOperations } from "./plantd.ts";
 import { pointOperations } from "./point-operations.ts";
 import { schemaOperations } from "./schema-operations.ts";
@@ -55,7 +57,7 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
       if (!signal.aborted) await core.saveWear();
     },
   });
-  const loops = [loop, ledger, ...core.past.startLoops()];
+  const loops = [loop, ledger, ...core.past.startLoops(), ...startMeter(core)];
   const { clock, log } = deps;
   const { snapshots } = core;
   const schedule =
@@ -84,12 +86,26 @@ export async function startState(deps: StateDeps, config: StateConfig): Promise<
   };
 }
 
+/** Appends the store's own figures now and then; never where the interval is 0. */
+function startMeter(core: StateCore): Running[] {
+  const { clock } = core.deps;
+  const { metricEveryMs } = core.config;
+  if (metricEveryMs === 0) return [];
+  const figures = new OwnFigures(core);
+  const round = async (signal: AbortSignal) => {
+    await clock.sleep(metricEveryMs, signal);
+    if (!signal.aborted) await figures.append();
+  };
+  return [startLoop({ clock, round })];
+}
+
 function operationsOf(core: StateCore): Record<string, Operation> {
   const points = pointOperations(core);
   return {
     ...points,
     ...schemaOperations(core),
     ...streamOperations(core),
+    ...metricOperations(core),
     ...exportOperations(core, points.list),
     ...consumerOperations(core),
     ...backupOperations(core),

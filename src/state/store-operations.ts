@@ -58,26 +58,3 @@ async function upgrade(core: StateCore): Promise<unknown> {
   log.info("the database has a new format", { before: format, format: next });
   return { format: next, upgraded: true };
 }
-
-/** What `stats` tells of the database itself. */
-export function storeStats(core: StateCore): object {
-  const { guard, snapshots } = core;
-  const newest = snapshots?.list()[0];
-  const unseen = (guard?.replaced ?? []).filter(({ seenMs }) => seenMs === undefined);
-  const last = unseen.at(-1);
-  return {
-    format: core.deps.journal.format,
-    formatHeld: core.isFormatHeld,
-    lastCheck: guard?.lastCheck ?? null,
-    quarantines: guard?.quarantines().length ?? 0,
-    losses: unseen.length,
-    lastLoss: last === undefined ? null : lossIn(last),
-    snapshots: {
-      count: snapshots?.list().length ?? 0,
-      newest: newest?.time ?? null,
-      ageMs: newest === undefined ? null : Math.max(0, core.deps.clock.wallMs() - newest.time),
-      bytes: newest?.bytes ?? null,
-      ...snapshots?.stats(),
-    },
-  };
-}

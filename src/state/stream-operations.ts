@@ -8,7 +8,7 @@ import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
 import { tellDamage } from "./damage.ts";
 import { bound, boundChanges, checkJson, limits, shapes } from "./requests.ts";
-import { storeStats } from "./store-operations.ts";
+import { statsOf } from "./stats.ts";
 
 /** Operations on streams and their consumers. */
 export function streamOperations(core: StateCore): Record<string, Operation> {
@@ -163,20 +163,4 @@ async function position(core: StateCore, args: unknown): Promise<unknown> {
     }
   }
   return { boot, lineage: journal.lineage, streams };
-}
-
-function statsOf(core: StateCore): unknown {
-  const { deps, points, watchers, schemas } = core;
-  return {
-    ...deps.journal.stats(),
-    points: points.count,
-    expiring: points.expiring,
-    scopes: points.slots.scopes.count,
-    schemas: schemas.count,
-    watchers: watchers.count,
-    checkpointAgeMs: Math.round(deps.clock.monotonicMs() - core.checkpointAtMs),
-    runMs: Math.round(deps.journal.runMs()),
-    wear: core.wear.report(),
-    ...storeStats(core),
-  };
 }

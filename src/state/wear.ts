@@ -31,6 +31,8 @@ export interface WearDay {
 
 export interface WearReport {
   readonly todayBytes: number;
+  /** Bytes of a day: the mean of the last week's whole days, or today's rate; null before that. */
+  readonly perDayBytes: number | null;
   /** Today last; at most `daysMax`. */
   readonly days: readonly WearDay[];
   /** Over all days kept. */
@@ -40,6 +42,10 @@ export interface WearReport {
 /** Time between two writings of what was measured. */
 export const wearSaveMs = 3_600_000;
 const dayMs = 86_400_000;
+/** Days the wear of a day is the mean of. */
+const weekDays = 7;
+/** Running time from which the first day tells a rate. */
+const rateFromMs = 3_600_000;
 /** Days kept. */
 const daysMax = 400;
 const none: WearCounters = {
@@ -70,7 +76,20 @@ export class WearLedger {
     const perStream: Record<string, number> = {};
     for (const day of days) addTo(perStream, day.perStream);
     const today = days.find(({ day }) => day === this.#today());
-    return { todayBytes: today?.bytes ?? 0, days, perStream };
+    const todayBytes = today?.bytes ?? 0;
+    return { todayBytes, perDayBytes: this.#perDay(days, todayBytes), days, perStream };
+  }
+
+  /** A day without a row wrote nothing. */
+  #perDay(days: readonly WearDay[], todayBytes: number): number | null {
+    const today = this.#today();
+    const whole = Math.min(weekDays, today);
+    if (whole > 0) {
+      const week = days.filter(({ day }) => day < today && day >= today - whole);
+      return Math.round(week.reduce((sum, { bytes }) => sum + bytes, 0) / whole);
+    }
+    const ranMs = this.#deps.runMs();
+    return ranMs < rateFromMs ? null : Math.round((todayBytes * dayMs) / ranMs);
   }
 
   /**

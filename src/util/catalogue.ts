@@ -654,6 +654,46 @@ export const catalogue = {
     ["the medium lost or changed what was written"],
     "if the store does not start, move its folder aside and start it again; then plant backup restore PATH",
   ),
+  STORE_SHORT: entry(
+    1,
+    "The store has little room left",
+    [
+      "the centre was away for long, or never took what waits for it",
+      "a consumer holds records and never acknowledges them",
+      "store.mapMiB is small for what is measured",
+    ],
+    "plant state stats, then plant state consumers list",
+  ),
+  STORE_COMMITS_FAIL: entry(
+    1,
+    "Records could not be written to the store in the last hour",
+    ["the store or its medium has no room left", "the medium is failing"],
+    "plant log --errors --since 1h",
+  ),
+  STORE_SLOW: entry(
+    1,
+    "The medium takes long to write",
+    ["the medium is wearing out", "another program writes much to it"],
+    "plant state stats, and look what else writes: cat /proc/diskstats",
+  ),
+  CHECKPOINT_OLD: entry(
+    1,
+    "Current values were not written back for long: a start takes longer",
+    ["the store or its medium has no room left", "more is set than the medium takes"],
+    "plant state stats",
+  ),
+  SNAPSHOT_OLD: entry(
+    1,
+    "The store has no young snapshot: a damaged database costs more",
+    ["the medium has no room for a copy", "the copy was found damaged"],
+    "plant log --errors --since 1d, then plant backup create",
+  ),
+  CONSUMER_HOLDS: entry(
+    1,
+    "A consumer holds records of a stream that fills",
+    ["the centre was away for long", "the consumer is gone and was never removed"],
+    "plant state consumers list, and plant state consumers remove NAME for one that is gone",
+  ),
   STORE_UNUSABLE: entry(
     1,
     "The store in {folder} cannot be opened: {reason}",

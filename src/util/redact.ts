@@ -12,6 +12,8 @@ import {
   withoutCodes,
 } from "./redaction-rules.ts";
 
+export { redacted } from "./redaction-rules.ts";
+
 /** Takes out secrets; the same again changes nothing more. */
 export interface Redactor {
   /** A text without secrets; of one too long its beginning. */

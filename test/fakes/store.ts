@@ -40,6 +40,7 @@ export const storeConfig: StateConfig = {
   quota: { state: 55, event: 8, log: 8, metric: 4 },
   thinAfterMs: 21_600_000,
   checkpointMs: 1_000_000_000,
+  metricEveryMs: 0,
   checkMs: 4000,
   quarantinesMax: 2,
   snapshotEveryMs: 604_800_000,

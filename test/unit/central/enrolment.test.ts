@@ -110,6 +110,7 @@ const noDisk = {
   roomBytes: 1,
   usedBytes: 0,
   mapBytes: 1,
+  readers: 0,
   flushes: 0,
   deviceBytes: 0,
 };

@@ -318,6 +318,17 @@ test("streams stand each for itself", () => {
   assert.deepEqual(sequences(bench), []);
 });
 
+test("measurements are taken and kept as events of the stream metric", () => {
+  const { bench, gateway } = openWithGateway();
+  greet(bench, gateway, alone(a));
+  const event = { kind: "metric", values: [{ name: "cpu", value: 12.5, labels: { core: "0" } }] };
+  const record: BatchRecord = { sequence: 1, kind: "event", event, time: stampAt(1) };
+  const [ack] = bench.feed(gateway.batch({ epoch: a, stream: "metric" }, [record]));
+  assert.partialDeepStrictEqual(ack, { type: "ack", stream: "metric", sequence: 1 });
+  const { records } = readHistory(bench.state, "gw-1", { stream: "metric", limit: 10 });
+  assert.partialDeepStrictEqual(records[0], { sequence: 1, event });
+});
+
 test("history is read in pages, in both directions, without a gap or a double", () => {
   const { bench, gateway } = openWithGateway();
   greet(bench, gateway, alone(a));

@@ -62,7 +62,22 @@ test("bytes are shared out by what each stream put, and the rest is other", () =
   assert.equal(todayBytes, 10_000);
   assert.deepEqual(perStream, { state: 5000, event: 1000, log: 2000, other: 2000 });
   assert.deepEqual(days, [{ day: 0, bytes: 10_000, perStream }]);
-  assert.deepEqual(ledger.report(), { todayBytes, days, perStream }, "asked twice");
+  assert.deepEqual(ledger.report(), { todayBytes, perDayBytes: null, days, perStream });
+});
+
+test("what a day wears is its rate on the first day, then the mean of the week's whole days", () => {
+  const bench = makeBench();
+  const ledger = bench.ledger();
+  const perDay = (runMs: number, deviceBytes: number) => {
+    bench.runMs = runMs;
+    bench.counters = countersOf({ deviceBytes, bytesPut: 1, commits: 1 });
+    return ledger.report().perDayBytes;
+  };
+  assert.equal(perDay(dayMs / 48, 100), null, "half an hour tells nothing");
+  assert.equal(perDay(dayMs / 4, 1000), 4000);
+  assert.equal(perDay(dayMs + 5, 1600), 1000, "today is not over");
+  assert.equal(perDay(3 * dayMs, 1600), Math.round(1600 / 3), "a day that wrote nothing counts");
+  assert.equal(perDay(8 * dayMs, 1600), Math.round(600 / 7), "the first day is over a week ago");
 });
 
 test("a day is one of running time, and days are there after reopening", async () => {
@@ -131,7 +146,10 @@ test("counters that begin anew are added, not taken away", () => {
 test("where the kernel does not say, nothing is made up", () => {
   const bench = makeBench();
   bench.counters = countersOf({ bytesPut: 1000, commits: 5 });
-  assert.deepEqual(bench.ledger().report(), { todayBytes: 0, days: [], perStream: {} });
+  assert.deepEqual(bench.ledger().report(), {
+    ...{ todayBytes: 0, perDayBytes: null },
+    ...{ days: [], perStream: {} },
+  });
 });
 
 test("days beyond 400 are removed", async () => {
