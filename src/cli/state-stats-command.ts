@@ -28,12 +28,45 @@ const statsShape = v.looseObject({
   streams: v.optional(
     v.record(
       v.string(),
-      v.looseObject({ bytes: number, quotaBytes: number, first: number, head: number }),
+      v.looseObject({
+        bytes: number,
+        quotaBytes: number,
+        first: number,
+        head: number,
+        acked: v.optional(v.nullable(v.number())),
+      }),
     ),
   ),
+  checks: v.optional(
+    v.array(
+      v.looseObject({
+        name: v.string(),
+        status: v.picklist(["pass", "warn", "fail"]),
+        output: v.optional(v.string(), ""),
+        code: v.optional(v.string()),
+      }),
+    ),
+  ),
+  consumerList: v.optional(
+    v.array(
+      v.looseObject({
+        consumer: v.string(),
+        far: v.boolean(),
+        streams: v.record(v.string(), v.looseObject({ waiting: v.number() })),
+      }),
+    ),
+  ),
+  rollup: v.optional(v.looseObject({ waiting: v.number() })),
+  readers: number,
+  format: number,
+  formatHeld: v.optional(v.boolean(), false),
+  quarantines: number,
+  losses: number,
+  snapshots: v.optional(v.looseObject({ count: v.optional(v.number(), 0) })),
   wear: v.optional(
     v.looseObject({
       todayBytes: v.number(),
+      perDayBytes: v.optional(v.nullable(v.number()), null),
       days: v.array(v.looseObject({ day: v.number(), bytes: v.number(), perStream: counts })),
       perStream: counts,
     }),
@@ -54,9 +87,9 @@ const barWidth = 24;
 /** Days of wear that are shown. */
 const daysShown = 14;
 
-type State = "ok" | "filling" | "full" | "failing";
+type State = "ok" | "filling" | "full" | "degraded" | "failing";
 
-/** Prints the figures; exit 1 where the store is full or commits fail. */
+/** Prints the figures; exit 1 where the store is full or fails at this moment. */
 export async function runStats(invocation: Invocation): Promise<number> {
   const { out, io } = invocation;
   const stats = check(statsShape, await ask(invocation, "stats", {}), "REMOTE_SHAPE");
@@ -76,9 +109,16 @@ export async function runStats(invocation: Invocation): Promise<number> {
 }
 
 function judge(stats: Stats): State {
-  if ((stats.failedCommits ?? 0) > 0 || (stats.damagedReads ?? 0) > 0) return "failing";
   const share = shareOf(stats);
-  return share >= full ? "full" : share >= filling ? "filling" : "ok";
+  const { checks } = stats;
+  // A store that judges nothing itself counts since its start only.
+  const isFailing =
+    checks?.some(({ name, status }) => status === "fail" && name !== "room") ??
+    ((stats.failedCommits ?? 0) > 0 || (stats.damagedReads ?? 0) > 0);
+  if (isFailing) return "failing";
+  if (share >= full) return "full";
+  if (checks?.some(({ name, status }) => status === "warn" && name !== "room")) return "degraded";
+  return share >= filling ? "filling" : "ok";
 }
 
 function shareOf({ liveBytes, fileBytes, roomBytes }: Stats): number {
@@ -90,6 +130,7 @@ const verdicts: Readonly<Record<State, readonly [string, string]>> = {
   ok: ["●", "OK"],
   filling: ["▲", "FILLING"],
   full: ["■", "FULL"],
+  degraded: ["▲", "DEGRADED"],
   failing: ["■", "FAILING"],
 };
 
@@ -99,17 +140,31 @@ function inWords(
   out: Output,
 ): string {
   const [mark, word] = verdicts[state];
-  const tone = state === "ok" ? "green" : state === "filling" ? "yellow" : "red";
+  const tone = tones[state];
   const points = `${describeCount(stats.points ?? 0)} points`;
   const lines = [`${out.paint(tone, mark)} store  ${out.paint(tone, word)}  ${points}`];
-  const next = nextOf(state);
+  const wrong = (stats.checks ?? []).filter(({ status }) => status !== "pass");
+  for (const { name, output, code } of wrong) {
+    lines.push(`  why    ${name}: ${output}  ${out.paint("dim", code ?? "")}`.trimEnd());
+  }
+  const next = nextOf(state, wrong[0]?.code);
   if (next !== undefined) lines.push(`  next   ${next}`);
   lines.push("", ...roomLines(stats), flushLine(stats), ageLine(stats, snapshotAgeMs));
-  lines.push(...streamLines(stats), ...wearLines(stats));
+  lines.push(...databaseLines(stats));
+  lines.push(...streamLines(stats), ...consumerLines(stats), ...wearLines(stats));
   return lines.join("\n");
 }
 
-function nextOf(state: State): string | undefined {
+const tones = {
+  ok: "green",
+  filling: "yellow",
+  degraded: "yellow",
+  full: "red",
+  failing: "red",
+} as const;
+
+function nextOf(state: State, code: string | undefined): string | undefined {
+  if (code !== undefined) return `plant explain ${code}`;
   if (state === "failing") return "plant log --errors --since 1d";
   return state === "ok" ? undefined : "plant outbox";
 }
@@ -130,7 +185,8 @@ function flushLine({
   ...rest
 }: Stats): string {
   const ms = (value: number | undefined) => (value === undefined ? "–" : value.toFixed(1));
-  const failed = failedCommits === 0 ? "" : `, ${describeCount(failedCommits)} failed`;
+  const failed =
+    failedCommits === 0 ? "" : `, ${describeCount(failedCommits)} failed since the start`;
   const waiting = `${describeCount(rest.waiting ?? 0)} records waiting`;
   const done = `${describeCount(commits)} commits${failed}`;
   return `  flush  p50 ${ms(flushP50Ms)} ms  p99 ${ms(flushP99Ms)} ms  ${done}  ${waiting}`;
@@ -142,15 +198,46 @@ function ageLine({ checkpointAgeMs }: Stats, snapshotAgeMs: number | undefined):
 }
 
 function streamLines({ streams = {} }: Stats): string[] {
-  const rows = Object.entries(streams).map(([name, { bytes, quotaBytes, first, head }]) => [
+  const rows = Object.entries(streams).map(([name, { bytes, quotaBytes, first, head, acked }]) => [
     name,
     bytes === undefined ? "–" : describeBytes(bytes),
     quotaBytes === undefined ? "–" : describeBytes(quotaBytes),
     quotaBytes === undefined || bytes === undefined ? "" : bar(bytes / quotaBytes),
     first === undefined || head === undefined ? "–" : describeCount(Math.max(0, head - first + 1)),
+    acked === null || acked === undefined || head === undefined
+      ? "–"
+      : describeCount(Math.max(0, head - acked)),
   ]);
   if (rows.length === 0) return [];
-  return ["", ...columns(["STREAM", "SIZE>", "QUOTA>", "", "RECORDS>"], rows)];
+  return ["", ...columns(["STREAM", "SIZE>", "QUOTA>", "", "RECORDS>", "HELD>"], rows)];
+}
+
+/** What is known of the database as a whole; nothing of an older store. */
+function databaseLines(stats: Stats): string[] {
+  const { format, formatHeld, snapshots, quarantines = 0, losses = 0, rollup, readers } = stats;
+  if (format === undefined) return [];
+  const words = [
+    `format ${format}${formatHeld ? ", held until the update is confirmed" : ""}`,
+    `${snapshots?.count ?? 0} snapshots`,
+    `${quarantines} quarantines`,
+    ...(losses === 0 ? [] : [`${losses} losses not seen`]),
+    ...(readers === undefined ? [] : [`${readers} readers`]),
+    ...(rollup === undefined ? [] : [`${describeCount(rollup.waiting)} records not rolled up`]),
+  ];
+  return [`  file   ${words.join("  ")}`];
+}
+
+/** Who holds records, and how many of each stream. */
+function consumerLines({ consumerList = [] }: Stats): string[] {
+  const rows = consumerList.map(({ consumer, far, streams }) => [
+    consumer,
+    far ? "far" : "",
+    Object.entries(streams)
+      .filter(([, { waiting }]) => waiting > 0)
+      .map(([name, { waiting }]) => `${describeCount(waiting)} of ${name}`)
+      .join(", ") || "nothing",
+  ]);
+  return rows.length === 0 ? [] : ["", ...columns(["CONSUMER", "", "WAITING"], rows)];
 }
 
 /** Bytes written to the medium by day, the newest last, each stream with its share. */
@@ -167,7 +254,9 @@ function wearLines({ wear }: Stats): string[] {
     ...names.map((name) => describeBytes(perStream[name] ?? 0)),
   ]);
   const heads = names.map((name) => `${name.toUpperCase()}>`);
-  return ["", ...columns(["WEAR (running days)", "WRITTEN>", "", ...heads], rows)];
+  const { perDayBytes } = wear;
+  const rate = perDayBytes === null ? [] : [`about ${describeBytes(perDayBytes)} a day`];
+  return ["", ...columns(["WEAR (running days)", "WRITTEN>", "", ...heads], rows), ...rate];
 }
 
 function bar(share: number): string {

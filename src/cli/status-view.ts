@@ -131,15 +131,21 @@ function outboxWords({ outbox, time }: StatusDocument): string[] {
 }
 
 function boxWords({ box }: StatusDocument): string[] {
-  const { version, memory, disk, clock, uptimeMs, load } = box;
+  const { version, memory, disk, clock, uptimeMs, load, store } = box;
   return [
     `plantd-edge ${version}`,
     uptimeMs === null ? "" : ` up ${describeDuration(uptimeMs)}`,
     load === null ? "" : ` load ${load.toFixed(2)}`,
     memory === null ? "" : ` mem ${describeBytes(memory.used)}`,
     disk === null ? "" : ` disk ${Math.round((1 - disk.free / Math.max(1, disk.total)) * 100)} %`,
+    store.room === null ? "" : ` store ${percent(store.room)}`,
+    store.wearPerDay === null ? "" : ` wear ${describeBytes(store.wearPerDay)}/day`,
     clock.synced === null ? "" : ` clock ${clock.synced ? "synced" : "not synced"}`,
   ];
+}
+
+function percent({ used, total }: { readonly used: number; readonly total: number }): string {
+  return `${Math.round((100 * used) / Math.max(1, total))} %`;
 }
 
 function ago(moment: number, time: number): string {

@@ -4,8 +4,10 @@ import { assemble, type StatusDocument, silentBus } from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import { type BusReport, busFamilies } from "./broker-metrics.ts";
 import { counter, type Family, gauge, renderFamilies, type Sample, single } from "./exposition.ts";
+import { type StoreReport, storeFamilies } from "./store-metrics.ts";
 
 export type { BusReport } from "./broker-metrics.ts";
+export type { StoreReport } from "./store-metrics.ts";
 
 /** Counters of the page's server. */
 export interface HttpCounters {
@@ -23,6 +25,8 @@ export interface Measured {
   readonly points: { readonly shown: number; readonly leftOut: number };
   /** What the broker said of itself; nothing where it did not answer. */
   readonly bus?: BusReport | undefined;
+  /** What store and logger said of themselves. */
+  readonly store?: StoreReport;
 }
 
 /** The whole page. Samples that are not known are left out. */
@@ -30,12 +34,13 @@ export function renderMetrics(measured: Measured): string {
   return renderFamilies(familiesOf(measured));
 }
 
-function familiesOf({ status, http, points, bus }: Measured): Family[] {
+function familiesOf({ status, http, points, bus, store = {} }: Measured): Family[] {
   return [
     ...healthFamilies(status),
     ...lineFamilies(status),
     ...linkFamilies(status),
     ...boxFamilies(status),
+    ...storeFamilies(store),
     ...(bus === undefined ? [] : busFamilies(bus)),
     ...pageFamilies(http, points),
   ];

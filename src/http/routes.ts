@@ -67,13 +67,13 @@ async function values({ sight, address }: RouteContext): Promise<Reply> {
 }
 
 async function metrics({ sight, counters }: RouteContext): Promise<Reply> {
-  const [facts, bus] = await Promise.all([sight.facts(), sight.bus()]);
+  const [facts, bus, store] = await Promise.all([sight.facts(), sight.bus(), sight.store()]);
   const { status } = facts;
   const points = { shown: facts.points.length, leftOut: facts.leftOut };
   return {
     status: 200,
     type: "text/plain; version=0.0.4; charset=utf-8",
-    body: renderMetrics({ status, http: counters, points, bus }),
+    body: renderMetrics({ status, http: counters, points, bus, store }),
   };
 }
 

@@ -224,8 +224,23 @@ ${tile("Up", box.uptimeMs === null ? "–" : describeDuration(box.uptimeMs))}
 ${tile("Load", box.load === null ? "–" : box.load.toFixed(2), `${box.cores} cores`)}
 ${tile("Memory", memory === null ? "–" : describeBytes(memory.used), memory === null ? "" : share(memory.used, memory.total))}
 ${tile("Disk free", disk === null ? "–" : describeBytes(disk.free), disk === null ? "" : share(disk.free, disk.total))}
-${tile("Clock", clockWords)}</dl>
+${storeTiles(box)}${tile("Clock", clockWords)}</dl>
 <ul class="parts">${parts.map((part) => html`<li>${chip(part.state === "ok" ? "ok" : "fault", `${part.name} ${part.state === "ok" ? "answers" : "down"}`)}</li>`)}</ul>`;
+}
+
+/** How full the store is, what it wears the medium, and how old what would replace it is. */
+function storeTiles({ store }: StatusDocument["box"]): Markup {
+  const { room, wearPerDay, snapshotAgeMs, checks } = store;
+  const worst = checks.find(({ status }) => status !== "pass");
+  const state = checks.some(({ status }) => status === "fail") ? "fault" : "degraded";
+  const used = room === null ? "–" : `${Math.round((room.used / Math.max(1, room.total)) * 100)} %`;
+  const size = room === null ? "" : `of ${describeBytes(room.total)} used`;
+  const wear = wearPerDay === null ? "–" : `${describeBytes(wearPerDay)}/day`;
+  const copy = snapshotAgeMs === null ? "–" : `${describeDuration(snapshotAgeMs)} old`;
+  return html`${tile("Store room", worst === undefined ? used : html`${chip(state, used)}`, size)}
+${tile("Wear", wear, "written by the store")}
+${tile("Snapshot", copy)}
+`;
 }
 
 /** Recent events, newest first. */

@@ -8,6 +8,7 @@ import {
   askStatus,
   createDrain,
   type StatusDocument,
+  services,
 } from "../status/status.ts";
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
@@ -19,6 +20,7 @@ import { startEvents } from "./events.ts";
 import { createHours } from "./hours.ts";
 import { type LivePoint, startLive } from "./live.ts";
 import type { PageFacts } from "./page.ts";
+import type { StoreReport } from "./store-metrics.ts";
 
 export interface SightDeps {
   readonly clock: Clock;
@@ -49,6 +51,8 @@ export interface Sight extends Running {
   facts(device?: string): Promise<PageFacts>;
   /** What the broker says of itself; undefined when it does not. */
   bus(): Promise<BusReport | undefined>;
+  /** What store and logger say of themselves; without one that does not. */
+  store(): Promise<StoreReport>;
 }
 
 function isStoreHeard({ parts }: StatusDocument): boolean {
@@ -126,6 +130,7 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
       return { status, points, events: events.list(), backlog: [...backlog], leftOut, ...rest };
     },
     bus: () => askBus(client),
+    store: () => askStore(client),
     async [Symbol.asyncDispose]() {
       await Promise.all([
         live[Symbol.asyncDispose](),
@@ -134,6 +139,19 @@ export function startSight(deps: SightDeps, config: SightConfig): Sight {
       ]);
     },
   };
+}
+
+async function askStore(client: Client): Promise<StoreReport> {
+  const ask = async (service: string): Promise<unknown> => {
+    try {
+      return await client.call(service, "stats", {}, { deadlineMs });
+    } catch (error) {
+      if (error instanceof PlantError) return undefined;
+      throw error;
+    }
+  };
+  const [store, logger] = await Promise.all([ask(services.state), ask(services.logger)]);
+  return { store, logger };
 }
 
 async function askBus(client: Client): Promise<BusReport | undefined> {

@@ -7,7 +7,7 @@ import { healthOf } from "./health.ts";
 import { lossIn } from "./loss.ts";
 
 /** What a stream takes of the room. */
-export interface StreamFigures {
+interface StreamFigures {
   /** Sequence of the first record kept; `head + 1` when none is. */
   readonly first: number;
   readonly head: number;
@@ -54,7 +54,7 @@ export function statsOf(core: StateCore): object {
 }
 
 /** What each stream takes of the room. */
-export function streamFigures({ deps: { journal } }: StateCore): Record<Stream, StreamFigures> {
+function streamFigures({ deps: { journal } }: StateCore): Record<Stream, StreamFigures> {
   const all = streams.map((stream): [Stream, StreamFigures] => {
     const { first, head, bytes, quotaBytes, acked: lowest } = journal.use(stream);
     const acked = Number.isFinite(lowest) ? Math.min(lowest, head) : null;

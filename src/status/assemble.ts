@@ -1,6 +1,7 @@
 // From the parts' answers to the status document. Pure: a part that failed shows as down with its
 // code, and never blanks the rest. It must not know how the parts are asked.
 import type { WireError } from "../util/errors.ts";
+import { inspect, v } from "../util/shape.ts";
 import type { Answer, Answers, DriverAnswer, SyncAnswer } from "./answers.ts";
 import type { QueueReport } from "./broker.ts";
 import type {
@@ -34,6 +35,7 @@ export function assemble(answers: Answers, drainMs: number | null = null): Statu
       store: {
         bytes: numberIn(stats, "fileBytes"),
         written: numberIn(stats, "bytesPut"),
+        ...storeOf(stats),
         loss: lossOf(stats),
       },
     },
@@ -203,6 +205,40 @@ function partOf(name: string, answer: Answer<unknown>): PartStatus {
   if (answer.ok) return { name, state: "ok", code: null, words: null };
   const { code, message }: WireError = answer.error;
   return { name, state: "down", code, words: message };
+}
+
+const nestedShape = v.looseObject({
+  wear: v.fallback(v.looseObject({ perDayBytes: v.nullable(v.number()) }), { perDayBytes: null }),
+  snapshots: v.fallback(v.looseObject({ ageMs: v.nullable(v.number()) }), { ageMs: null }),
+  checks: v.fallback(
+    v.array(
+      v.looseObject({
+        name: v.string(),
+        status: v.picklist(["pass", "warn", "fail"]),
+        output: v.string(),
+        code: v.optional(v.string()),
+      }),
+    ),
+    [],
+  ),
+});
+
+/** Room, wear, snapshots and checks, as far as the store tells them. */
+function storeOf(
+  stats: Readonly<Record<string, unknown>>,
+): Pick<BoxStatus["store"], "room" | "wearPerDay" | "snapshotAgeMs" | "checks"> {
+  const { wear, snapshots, checks } = stats;
+  const found = inspect(nestedShape, { wear, snapshots, checks });
+  const used = numberIn(stats, "liveBytes");
+  const total = numberIn(stats, "roomBytes");
+  return {
+    room: used === null || total === null ? null : { used, total },
+    wearPerDay: found.ok ? found.value.wear.perDayBytes : null,
+    snapshotAgeMs: found.ok ? found.value.snapshots.ageMs : null,
+    checks: (found.ok ? found.value.checks : []).map(({ name, status, output, code = null }) => {
+      return { name, status, code, words: output };
+    }),
+  };
 }
 
 const lossWords: Readonly<Record<string, string>> = {

@@ -95,6 +95,14 @@ export interface StreamStatus {
   readonly waiting: number;
 }
 
+/** One thing that was looked at in the store; `code` where it does not pass. */
+export interface StoreCheck {
+  readonly name: string;
+  readonly status: "pass" | "warn" | "fail";
+  readonly code: string | null;
+  readonly words: string;
+}
+
 /** The machine itself. Sizes in bytes. */
 export interface BoxStatus {
   readonly version: string;
@@ -110,6 +118,14 @@ export interface BoxStatus {
   readonly store: {
     readonly bytes: number | null;
     readonly written: number | null;
+    /** Its room and what of it is in use. */
+    readonly room: { readonly used: number; readonly total: number } | null;
+    /** Bytes the store has the medium write on a day; null until it is known. */
+    readonly wearPerDay: number | null;
+    /** How old the newest snapshot is, in milliseconds; null without any. */
+    readonly snapshotAgeMs: number | null;
+    /** What the store finds of itself; empty of one that does not tell. */
+    readonly checks: readonly StoreCheck[];
     /** The last replacement of a damaged database that nobody has seen; else null. */
     readonly loss: { readonly time: number; readonly words: string } | null;
   };

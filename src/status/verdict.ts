@@ -36,6 +36,7 @@ const rules: readonly Rule[] = [
   queuesFull,
   forsaken,
   storeReplaced,
+  storeTroubled,
   diskSpace,
   linesFailed,
   devicesFailing,
@@ -152,6 +153,30 @@ function storeReplaced({ box }: Facts): readonly Finding[] {
   if (loss === null) return [];
   const text = `the database was damaged and replaced: ${loss.words}`;
   return [finding("degraded", "STORE_REPLACED", text, loss.time, "plant backup losses")];
+}
+
+const checkWords: Readonly<Record<string, string>> = {
+  room: "the store's room",
+  commits: "commits of the store",
+  flush: "a flush to the medium",
+  damage: "damage in the store",
+  checkpoint: "the store's checkpoint",
+  snapshots: "snapshots of the store",
+  consumers: "the store",
+};
+/** Checks whose failing means that nothing can be kept. */
+const vital: ReadonlySet<string> = new Set(["room", "commits"]);
+
+/** What the store itself does not let pass. */
+function storeTroubled({ box }: Facts): readonly Finding[] {
+  return box.store.checks
+    .filter(({ status }) => status !== "pass")
+    .map(({ name, status, code, words }) => {
+      const severity = status === "fail" && vital.has(name) ? "fault" : "degraded";
+      const known = code !== null && explain(code) !== undefined ? code : "STORE_FAILED";
+      const text = `${checkWords[name] ?? name}: ${words}`;
+      return finding(severity, known, text, null, `plant explain ${known}`);
+    });
 }
 
 function diskSpace({ box }: Facts): readonly Finding[] {

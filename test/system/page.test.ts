@@ -81,6 +81,13 @@ before(async () => {
     unit: 9,
     profile: "pump",
   });
+  parts.state.stats = () => ({
+    ...{ fileBytes: 200_000_000, liveBytes: 480_000_000, roomBytes: 536_870_912, bytesPut: 9 },
+    ...{ wear: { perDayBytes: 412_000_000 }, snapshots: { ageMs: 7_200_000 } },
+    checks: [
+      { name: "room", status: "warn", output: "89 % used, 54 MiB left", code: "STORE_SHORT" },
+    ],
+  });
   parts.syncStatus.since = stampAt(wall - 273_600_000);
   parts.syncStatus.lastAck = stampAt(wall - 1000);
   const text = "gateway:\n  name: gw-0417\n  site: Pump house 3\nhttp:\n  port: 0\n";
@@ -129,7 +136,13 @@ for (const width of [360, 1280]) {
       );
       assert.ok(linkTop < 640, "the link to the link is in the first screen");
       const text = await tab.evaluate<string>("document.body.innerText");
-      for (const words of ["Degraded", "meter-2 (rs485-1 unit 17) no answer", "DEVICE_SILENT"]) {
+      for (const words of [
+        "Degraded",
+        "meter-2 (rs485-1 unit 17) no answer",
+        "DEVICE_SILENT",
+        "STORE_SHORT",
+        "412 MB/day",
+      ]) {
         assert.ok(text.includes(words), words);
       }
       assert.deepEqual(tab.complaints, []);

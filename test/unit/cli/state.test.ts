@@ -254,12 +254,41 @@ const rows: Readonly<Record<string, Row>> = {
       const snapshots = [{ time: now - 3_600_000 }, { time: now - 7_200_000 }];
       parts.state["snapshot-list"] = () => ({ snapshots });
     },
-    out: /snapshot 60 min old\n\nSTREAM.*\nlog +5\.0 MB +20 MB +█{6}░{18} +1\u202f000\n/,
+    out: /snapshot 60 min old\n\nSTREAM.*\nlog +5\.0 MB +20 MB +█{6}░{18} +1\u202f000 +–\n/,
   },
   "stats of a store that fills": {
     words: ["state", "stats"],
     given: figured({ liveBytes: 800_000_000 }),
     out: /^▲ store {2}FILLING.*\n {2}next {3}plant outbox\n/,
+  },
+  "stats of a store that finds something": {
+    words: ["state", "stats"],
+    given: figured({
+      checks: [
+        { name: "room", status: "pass", output: "12 % used" },
+        { name: "snapshots", status: "warn", output: "there is none", code: "SNAPSHOT_OLD" },
+      ],
+      failedCommits: 3,
+    }),
+    out: /^▲ store {2}DEGRADED.*\n {2}why {4}snapshots: there is none {2}SNAPSHOT_OLD\n {2}next {3}plant explain SNAPSHOT_OLD\n/,
+  },
+  "stats of a store whose failure is history": {
+    words: ["state", "stats"],
+    given: figured({ checks: [{ name: "commits", status: "pass" }], failedCommits: 3 }),
+    out: /^● store {2}OK(.|\n)*commits, 3 failed since the start/,
+  },
+  "stats with all that a store tells": {
+    words: ["state", "stats"],
+    given: figured({
+      ...{ format: 2, formatHeld: true, quarantines: 1, losses: 1, readers: 2 },
+      ...{ rollup: { to: 5, waiting: 1200 }, snapshots: { count: 2 } },
+      streams: { log: { bytes: 1, quotaBytes: 2, first: 1, head: 30, acked: 10 } },
+      consumerList: [
+        { consumer: "sync", far: true, streams: { log: { watermark: 10, waiting: 20 } } },
+        { consumer: "idle", far: false, streams: { log: { watermark: 30, waiting: 0 } } },
+      ],
+    }),
+    out: /file {3}format 2, held until the update is confirmed {2}2 snapshots {2}1 quarantines {2}1 losses not seen {2}2 readers {2}1\u202f200 records not rolled up\n(.|\n)*HELD\nlog .* 30 +20\n(.|\n)*sync +far +20 of log\nidle +nothing\n/,
   },
   "stats of an older store": {
     words: ["state", "stats"],
@@ -296,6 +325,7 @@ for (const [word, more] of [
   ["FULL", { liveBytes: 960_000_000 }],
   ["FAILING", { failedCommits: 1 }],
   ["FAILING", { damagedReads: 1 }],
+  ["FAILING", { checks: [{ name: "commits", status: "fail", code: "STORE_COMMITS_FAIL" }] }],
 ] as const) {
   test(`a store that is ${word.toLowerCase()} is exit 1, with its figures`, async () => {
     const parts = fakeParts();

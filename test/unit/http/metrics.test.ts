@@ -70,6 +70,73 @@ test("metrics are text that Prometheus reads, with labels escaped", async () => 
   assert.ok(!metrics.samples.some(({ name }) => name.startsWith("plantd_broker")));
 });
 
+const storeStats = {
+  ...{ roomBytes: 1000, liveBytes: 300, readers: 2, commits: 12, failedCommits: 1, runMs: 5000 },
+  ...{ flushP50Ms: 0.8, flushP99Ms: 6, checkpointAgeMs: 42_000, deviceBytes: 9000, format: 2 },
+  checks: [{ name: "room", status: "warn", output: "x", code: "STORE_SHORT" }],
+  failed: { count: 1, lastHour: 1, first: 5, last: 5 },
+  streams: { state: { first: 1, head: 9, bytes: 70, quotaBytes: 550, acked: null } },
+  consumerList: [{ consumer: 'a"b', far: true, streams: { state: { watermark: 2, waiting: 7 } } }],
+  rollup: { to: 5, waiting: 4 },
+  wear: { todayBytes: 10, perDayBytes: null, days: [], perStream: { state: 4, other: 6 } },
+  snapshots: { count: 2, ageMs: 3_600_000, failed: 1 },
+};
+const loggerStats = {
+  ...{ lines: 5, byLevel: { info: 4, warn: 1 }, redacted: 1, dropped: 2, repeated: 3, lost: 4 },
+  ...{ waiting: 6, ring: { lines: 5, bytes: 100 } },
+  levels: [
+    { part: "sync", level: "debug", configured: "info" },
+    { part: "http", level: "configured", configured: "info" },
+  ],
+};
+
+test("store and logger are told in bytes, seconds and totals", async () => {
+  const store = { store: storeStats, logger: loggerStats };
+  const text = renderMetrics({ status: await statusOf(fakeParts()), http, points, store });
+  const { flaws, value } = readMetrics(text);
+  assert.deepEqual(flaws, []);
+  const told: readonly (readonly [name: string, labels: Record<string, string>, value?: number])[] =
+    [
+      ["store_room_bytes", {}, 1000],
+      ["store_run_seconds_total", {}, 5],
+      ["store_commits_failed_total", {}, 1],
+      ["store_flush_seconds", { quantile: "0.99" }, 0.006],
+      ["store_check", { check: "room", status: "warn" }, 1],
+      ["store_check", { check: "room", status: "fail" }, 0],
+      ["store_troubles_last_hour", { kind: "failed-commit" }, 1],
+      ["store_troubles_last_hour", { kind: "damaged-read" }],
+      ["store_stream_quota_bytes", { stream: "state" }, 550],
+      ["store_stream_acked_sequence", { stream: "state" }],
+      ["store_consumer_waiting_records", { consumer: 'a"b', stream: "state" }, 7],
+      ["store_rollup_waiting_records", {}, 4],
+      ["store_wear_today_bytes", {}, 10],
+      ["store_wear_per_day_bytes", {}],
+      ["store_wear_stream_bytes", { stream: "other" }, 6],
+      ["store_snapshot_age_seconds", {}, 3600],
+      ["store_device_written_bytes_total", {}, 9000],
+      ["log_lines_total", { level: "warn" }, 1],
+      ["log_lines_redacted_total", {}, 1],
+      ["log_lines_dropped_total", {}, 2],
+      ["log_lines_lost_total", {}, 4],
+      ["log_level", { part: "sync", level: "debug" }, 1],
+      ["log_level", { part: "http", level: "info" }, 1],
+    ];
+  for (const [name, labels, expected] of told) {
+    assert.equal(value(`plantd_${name}`, labels), expected, name);
+  }
+});
+
+test("a store that tells otherwise, or nothing, leaves its metrics out and no others", async () => {
+  const odd = { store: { roomBytes: "7", checks: 3, streams: null, wear: [] }, logger: "none" };
+  for (const store of [odd, {}, { store: null }]) {
+    const text = renderMetrics({ status: await statusOf(fakeParts()), http, points, store });
+    const { flaws, samples } = readMetrics(text);
+    assert.deepEqual(flaws, []);
+    const names = samples.map(({ name }) => name).filter((name) => /_(store|log)_/.test(name));
+    assert.deepEqual(names, ["plantd_store_bytes"]);
+  }
+});
+
 test("the broker's requests, queues, retries and refusals are told, by service and reason", async () => {
   const bus = await busOf([serviceOf("org.plantd.State"), serviceOf('x"y\\')]);
   const text = renderMetrics({ status: await statusOf(fakeParts()), http, points, bus });

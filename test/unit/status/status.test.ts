@@ -199,6 +199,40 @@ const verdicts: Readonly<Record<string, Row>> = {
     why: ["PART_DOWN"],
     next: "plant explain PART_DOWN",
   },
+  "the store finds something of itself": {
+    given: ({ state }) => {
+      const checks = [
+        { name: "room", status: "pass", output: "12 % used" },
+        { name: "snapshots", status: "warn", output: "there is none", code: "SNAPSHOT_OLD" },
+        { name: "flush", status: "warn", output: "slow", code: "OF_ANOTHER_VERSION" },
+      ];
+      state.stats = () => ({ checks });
+    },
+    state: "degraded",
+    words: "all 2 devices answer · link up · 0 waiting",
+    why: ["SNAPSHOT_OLD", "STORE_FAILED"],
+    text: /^snapshots of the store: there is none$/,
+    next: "plant explain SNAPSHOT_OLD",
+  },
+  "the store has no room left": {
+    given: ({ state }) => {
+      const room = { name: "room", status: "fail", output: "97 % used", code: "STORE_SHORT" };
+      state.stats = () => ({ checks: [room], liveBytes: 97, roomBytes: 100 });
+    },
+    state: "fault",
+    words: "all 2 devices answer · link up · 0 waiting",
+    why: ["STORE_SHORT"],
+    next: "plant explain STORE_SHORT",
+  },
+  "the store tells of itself in another way": {
+    given: ({ state }) => {
+      state.stats = () => ({ checks: "fine", wear: 7, snapshots: [] });
+    },
+    state: "ok",
+    words: "all 2 devices answer · link up · 0 waiting",
+    why: [],
+    next: "",
+  },
   "sync is away": {
     given: ({ bus }) => bus.serve("org.plantd.Sync", {})(),
     state: "degraded",
@@ -239,6 +273,18 @@ for (const [name, row] of Object.entries(verdicts)) {
     if (row.text !== undefined) assert.match(verdict.why[0]?.text ?? "", row.text);
   });
 }
+
+test("the box says how full the store is, what it wears and how old its snapshot is", async () => {
+  const parts = fakeParts();
+  parts.state.stats = () => ({
+    ...{ liveBytes: 30, roomBytes: 100, wear: { perDayBytes: 4_000_000 } },
+    ...{ snapshots: { count: 1, ageMs: 5 }, checks: [] },
+  });
+  const { box } = await ask(parts);
+  assert.partialDeepStrictEqual(box.store, {
+    ...{ room: { used: 30, total: 100 }, wearPerDay: 4_000_000, snapshotAgeMs: 5, checks: [] },
+  });
+});
 
 test("a silent device names line, unit and how long", async () => {
   const parts = fakeParts();
