@@ -231,15 +231,17 @@ ${storeTiles(box)}${tile("Clock", clockWords)}</dl>
 /** How full the store is, what it wears the medium, and how old what would replace it is. */
 function storeTiles({ store }: StatusDocument["box"]): Markup {
   const { room, wearPerDay, snapshotAgeMs, checks } = store;
-  const worst = checks.find(({ status }) => status !== "pass");
-  const state = checks.some(({ status }) => status === "fail") ? "fault" : "degraded";
+  const shown = (name: string, words: string): string | Markup => {
+    const status = checks.find((check) => check.name === name)?.status ?? "pass";
+    return status === "pass" ? words : chip(status === "fail" ? "fault" : "degraded", words);
+  };
   const used = room === null ? "–" : `${Math.round((room.used / Math.max(1, room.total)) * 100)} %`;
   const size = room === null ? "" : `of ${describeBytes(room.total)} used`;
   const wear = wearPerDay === null ? "–" : `${describeBytes(wearPerDay)}/day`;
   const copy = snapshotAgeMs === null ? "–" : `${describeDuration(snapshotAgeMs)} old`;
-  return html`${tile("Store room", worst === undefined ? used : html`${chip(state, used)}`, size)}
+  return html`${tile("Store room", shown("room", used), size)}
 ${tile("Wear", wear, "written by the store")}
-${tile("Snapshot", copy)}
+${tile("Snapshot", shown("snapshots", copy))}
 `;
 }
 
