@@ -307,6 +307,21 @@ test("a refused batch is split; a record refused alone three times becomes a cov
   assert.equal(coveredAt.size, 0, "a restored store gave the number to another record");
 });
 
+for (const code of ["X", "BATCH_TOO_LARGE"]) {
+  test(`a cover counts all that was refused as ${code}, and holds it unless it is too large`, () => {
+    const g = gateway();
+    const read = g.open().find((effect) => effect.kind === "read" && effect.stream === "state");
+    assert.ok(read?.kind === "read");
+    g.state.streams.state.coveredAt.set(31, code);
+    const record: BatchRecord = { sequence: 31, kind: "cover", to: 35, body: {} };
+    const records: BatchRecord[] = [record, { sequence: 36, kind: "line", text: "x" }];
+    const answer = { id: read.id, stream: read.stream, epoch: e2, records, head: 90 };
+    const sent = batchOf(g.take({ kind: "records", answer }));
+    const body = { reason: "refused", count: 5, code, ...(code === "X" ? { record } : {}) };
+    assert.deepEqual(sent?.records, [{ ...record, body }, records[1]]);
+  });
+}
+
 test("a restored store gives numbers out again: a record refused before covers none now", () => {
   for (const isRestored of [false, true]) {
     const g = gateway();
