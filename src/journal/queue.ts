@@ -365,7 +365,8 @@ export class CommitQueue {
     }
     for (const [source, state] of batch.sources) writes.push(sourceWrite(source, state, format));
     const forgotten: string[] = [];
-    let count = sources.size + batch.sources.size - sourcesMax;
+    let count = sources.size - sourcesMax;
+    for (const source of batch.sources.keys()) if (!sources.has(source)) count += 1;
     for (const source of sources.keys()) {
       if (count <= 0 || writes.length >= writesMax) break;
       count -= 1;

@@ -10,7 +10,7 @@ import { fakeClock } from "../../fakes/clock.ts";
 const known = { run: "1", recent: [{ number: 1, first: 3, last: 4 }], runSeconds: 0 };
 const failed = new PlantError("STORE_FAILED", { folder: "f", reason: "EIO" });
 
-function stage(commit: () => Promise<void>) {
+function stage(commit: Disk["commit"], count = 1) {
   const told: string[] = [];
   const queue = new CommitQueue(
     {
@@ -20,7 +20,9 @@ function stage(commit: () => Promise<void>) {
       epoch: "e".repeat(32),
       runMs: () => 0,
       heads: { state: 0, event: 0, log: 4, metric: 0 },
-      sources: new Map([["driver", known]]),
+      sources: new Map(
+        Array.from({ length: count }, (_, at) => [at === 0 ? "driver" : `driver ${at}`, known]),
+      ),
       flushed: ({ streams }) => told.push(`flushed ${streams}`),
     },
     { flushMaxMs: 50, recordsPerCommitMax: 10 },
@@ -80,4 +82,59 @@ test("what waits is five commits at most", async () => {
   await Promise.all(five);
   await append("more");
   await queue.drain();
+});
+
+test("where only what is urgent has room, it is kept and the rest is refused", async () => {
+  const rooms: (string | undefined)[] = [];
+  const { append, told, queue } = stage(async (_, room) => {
+    rooms.push(room);
+    if (room === "common") throw new PlantError("STORE_FULL", { folder: "f", roomBytes: 1 });
+  });
+  const full = (error: unknown) => hasCode(error, "STORE_FULL");
+  const refused = assert.rejects(append("value"), full);
+  const { first } = await append("event", { room: "urgent" });
+  await refused;
+  assert.equal(first, 5);
+  assert.deepEqual(rooms, ["common", "urgent"]);
+  assert.deepEqual(told, [
+    ...["value built", "event built", "value settled false", "event settled false"],
+    ...["event built", "event settled true", "flushed log"],
+  ]);
+  await queue.drain();
+  assert.equal(queue.stats().waiting, 0);
+});
+
+test("while room is short, what is urgent goes without what is not", async () => {
+  let isFull = true;
+  const rooms: (string | undefined)[] = [];
+  const { append, queue } = stage(async (_, room) => {
+    rooms.push(room);
+    if (isFull && room === "common") throw new PlantError("STORE_FULL", { roomBytes: 1 });
+  });
+  const full = (error: unknown) => hasCode(error, "STORE_FULL");
+  await assert.rejects(append("value"), full);
+  const refused = assert.rejects(append("value"), full);
+  const event = append("event", { room: "urgent" });
+  await Promise.all([refused, event]);
+  assert.deepEqual(rooms, ["common", "common", "urgent"]);
+  isFull = false;
+  await Promise.all([append("value"), append("event", { room: "urgent" })]);
+  await queue.drain();
+  assert.equal(rooms.at(-1), "common");
+});
+
+test("sources beyond their limit are forgotten, no more in one commit than it takes", async () => {
+  const sizes: number[] = [];
+  const { append, queue } = stage(async (writes) => {
+    sizes.push(writes.length);
+  }, 6000);
+  for (const number of [2, 3, 4]) {
+    await append("line", { source: { source: "driver", run: "1", number } });
+  }
+  assert.deepEqual(sizes.slice(0, 2), [1000, 908]);
+  assert.equal(queue.stats().sources, 4096);
+  assert.equal(sizes[2], 2);
+  await append("line", { source: { source: "another", run: "1", number: 1 } });
+  assert.equal(sizes[3], 3);
+  assert.equal(queue.stats().sources, 4096);
 });

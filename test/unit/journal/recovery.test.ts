@@ -204,3 +204,16 @@ test("openings that went well in between are no row of deaths", async () => {
   }
   assert.deepEqual(quarantined(stage), []);
 });
+
+test("a database that its opening refuses for another reason than damage is not set aside", async () => {
+  for (const code of ["STORE_LOCKED", "STORE_FULL", "STORE_CROWDED", "STORE_UNUSABLE"] as const) {
+    using folder = temporaryFolder();
+    const stage = stageIn(folder.path, "data");
+    const open = async () => {
+      throw new PlantError(code, { folder: folder.path });
+    };
+    await assert.rejects(stage.open(open), (error) => hasCode(error, code));
+    assert.deepEqual(quarantined(stage), []);
+    assert.equal(readFileSync(join(folder.path, "data.mdb"), "utf8"), "data");
+  }
+});
