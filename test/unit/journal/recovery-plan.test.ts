@@ -80,6 +80,10 @@ const rows: Readonly<Record<string, { facts: Partial<Facts>; step: Step }>> = {
     facts: { verdict: unknown },
     step: { do: "open" },
   },
+  "one that could not be looked at three times is opened": {
+    facts: { verdict: unknown, attempts: 3 },
+    step: { do: "open" },
+  },
   "one that can never be looked at is replaced": {
     facts: { verdict: unknown, attempts: 4 },
     step: { do: "begin", reason: "killed" },

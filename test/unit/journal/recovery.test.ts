@@ -217,3 +217,62 @@ test("a database that its opening refuses for another reason than damage is not 
     assert.equal(readFileSync(join(folder.path, "data.mdb"), "utf8"), "data");
   }
 });
+
+test("a database that was closed is known to be so once, and what it held is known after", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good");
+  (await stage.open()).guard.closed({ epoch: "e", heads });
+  const { guard } = await stage.open();
+  guard.succeeded();
+  assert.equal(guard.lastCheck?.how, "quick");
+  const again = (await stage.open()).guard;
+  assert.equal(again.lastCheck?.how, "full", "nobody closed it since");
+  again.closed({ epoch: "e", heads });
+  stage.said.good = damaged;
+  const { untold } = (await stage.open()).guard;
+  assert.deepEqual([untold?.known, untold?.isClosed], [heads, true]);
+});
+
+test("a snapshot that is damaged never takes the place, not for a moment", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "bad");
+  laySnapshot(folder.path, 1, "old");
+  laySnapshot(folder.path, 2, "bad");
+  stage.said.bad = damaged;
+  assert.equal((await stage.open()).store, "old");
+  assert.equal(quarantined(stage).length, 1);
+});
+
+test("of several snapshots that turn out damaged when they are opened none is tried twice", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "bad");
+  for (const number of [1, 2, 3, 4]) laySnapshot(folder.path, number, number > 1 ? "bad" : "good");
+  const path = join(folder.path, "data.mdb");
+  let tries = 0;
+  const { store, guard } = await stage.open(async () => {
+    tries += 1;
+    const held = readFileSync(path, "utf8");
+    if (held === "bad") throw new PlantError("STORE_DAMAGED", { reason: "a row" });
+    return held;
+  });
+  assert.deepEqual([store, tries], ["good", 5]);
+  // The folders of the oldest ones went: two are kept.
+  assert.equal(quarantined(stage).length, 2);
+  guard.told();
+  const { guard: later } = await stage.open();
+  assert.deepEqual([later.untold, later.replaced.length], [undefined, 1]);
+});
+
+test("who looked at the database before may hold it a moment longer", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good");
+  let looks = 0;
+  Object.defineProperty(stage.said, "good", {
+    get() {
+      looks += 1;
+      return looks < 4 ? refused("STORE_LOCKED") : sound;
+    },
+  });
+  assert.equal((await stage.open()).store, "good");
+  assert.equal(looks, 4);
+});
