@@ -98,6 +98,8 @@ export interface Journal extends Running {
   consumers(): readonly ConsumerMarks[];
   /** What a stream takes of the room, and what of it may change. */
   use(stream: Stream): StreamUse;
+  /** Records of `state` above what `limit` answers are from now on neither removed nor replaced. */
+  hold(limit: () => number): void;
   /**
    * Removes acknowledged blocks of any age, the oldest first, until they come to `bytes`.
    * @returns the bytes it freed.

@@ -81,6 +81,8 @@ class DiskJournal implements Journal {
   #marks: Watermarks;
   #retention: Retention;
   #checkpoint: tables.CheckpointMark;
+  /** Somebody needs the records of `state` above this. */
+  #held: () => number = () => Number.POSITIVE_INFINITY;
   readonly #waiting = new Map<Stream, Set<() => void>>();
   readonly #end: (error: Error | undefined) => void;
   #closing: Promise<void> | undefined;
@@ -147,7 +149,7 @@ class DiskJournal implements Journal {
       marks: this.#marks,
       lineage: this.#opened.lineage,
       head: (stream: Stream) => this.head(stream),
-      checkpoint: () => this.#checkpoint,
+      settled: () => Math.min(this.#checkpoint.sequence, this.#held()),
       runMs: () => this.runMs(),
     };
     return new Retention(deps, this.#options);
@@ -243,6 +245,10 @@ class DiskJournal implements Journal {
 
   use(stream: Stream): StreamUse {
     return this.#retention.use(stream);
+  }
+
+  hold(limit: () => number): void {
+    this.#held = limit;
   }
 
   release(stream: Stream, bytes: number): Promise<number> {

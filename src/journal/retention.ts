@@ -19,7 +19,8 @@ export interface RetentionDeps {
   /** Shortened in place when an epoch has left it. */
   readonly lineage: tables.EpochEntry[];
   readonly head: (stream: Stream) => number;
-  readonly checkpoint: () => tables.CheckpointMark;
+  /** Records of `state` up to here are in the checkpoint, and nobody else needs them. */
+  readonly settled: () => number;
   readonly runMs: () => number;
 }
 
@@ -36,7 +37,7 @@ export interface StreamUse {
   /** Sequence of the first record kept; `head + 1` when none is. */
   readonly first: number;
   readonly head: number;
-  /** No block that ends above may be replaced: it is the newest or above the checkpoint. */
+  /** No block that ends above may be replaced: it is the newest, or somebody needs it. */
   readonly limit: number;
   /** Up to here every consumer holds the records, and they may go. */
   readonly acked: number;
@@ -237,11 +238,11 @@ export class Retention {
    * numbers of the next epoch go on from it, unless those of this one began right there.
    */
   #limit(stream: Stream): number {
-    const { head: headOf, lineage, checkpoint } = this.#deps;
+    const { head: headOf, lineage, settled } = this.#deps;
     const head = headOf(stream);
     const isOfThisEpoch = head > (lineage.at(-1)?.cuts[stream] ?? 0);
     const limit = isOfThisEpoch ? head - 1 : head;
-    return stream === "state" ? Math.min(limit, checkpoint().sequence) : limit;
+    return stream === "state" ? Math.min(limit, settled()) : limit;
   }
 
   get #isShort(): boolean {

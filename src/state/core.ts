@@ -218,6 +218,7 @@ export class StateCore {
       log.error("the checkpoint was not written", { code: error.code, error });
     }
     try {
+      await this.past.makeWay();
       await journal.trim();
       await this.#keeper.keep();
     } catch (error) {

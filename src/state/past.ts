@@ -12,6 +12,10 @@ import { Rollup } from "./rollup.ts";
 
 /** Time between two looks at the clock of the machine. */
 const clockLookMs = 10_000;
+/** Above this share of the room, acknowledged records go whatever their age. */
+const wayShare = 0.7;
+/** Where room is to be made, this share of the records is rolled up first. */
+const rolledShare = 0.9;
 
 export interface PastDeps {
   readonly clock: Clock;
@@ -39,6 +43,7 @@ export class Past {
     this.#config = config;
     this.rollup = this.#makeRollup();
     this.#watch = this.#makeWatch();
+    deps.journal.hold(() => this.rollup.rolledUpTo());
   }
 
   #makeRollup(): Rollup {
@@ -56,6 +61,20 @@ export class Past {
   get history(): History {
     const { clock, journal } = this.#deps;
     return new History({ clock, journal, rollup: this.rollup });
+  }
+
+  /**
+   * Rolls up to where records may go, when room is to be made and more than a few of those that
+   * could make it are not rolled up yet: these are held.
+   */
+  async makeWay(): Promise<void> {
+    const { journal } = this.#deps;
+    const { liveBytes = 0, roomBytes = 0 } = journal.stats();
+    const { first, bytes, quotaBytes } = journal.use("state");
+    if (bytes <= quotaBytes && liveBytes <= roomBytes * wayShare) return;
+    const end = Math.min(journal.head("state"), journal.checkpoint.sequence);
+    if (this.rollup.rolledUpTo() - first >= (end - first) * rolledShare) return;
+    await this.#try("the rollups stand still", () => this.rollup.flush(true));
   }
 
   /** Stops before the store is replaced; resolves when nothing is under way. */

@@ -86,6 +86,8 @@ export class Rollup {
   #working: Promise<unknown> = Promise.resolve();
   #isOpen = false;
   #isEnded = false;
+  /** Room is needed now. */
+  #isPressed = false;
 
   constructor(deps: RollupDeps, limits: RollupLimits, slotsMax?: number) {
     this.#deps = deps;
@@ -138,11 +140,19 @@ export class Rollup {
     });
   }
 
-  /** Writes what is gathered whatever the hour. */
-  flush(): Promise<void> {
+  /**
+   * Writes what is gathered whatever the hour.
+   * @param isPressed whether times that may yet be corrected are taken as they are: room is needed.
+   */
+  flush(isPressed = false): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#follow();
-      await this.#flush();
+      this.#isPressed = isPressed;
+      try {
+        await this.#follow();
+        await this.#flush();
+      } finally {
+        this.#isPressed = false;
+      }
     });
   }
 
@@ -272,7 +282,7 @@ export class Rollup {
    */
   async #flush(): Promise<void> {
     if (this.#frontier === this.#mark.position && this.#gathering.size === 0) return;
-    if (this.#waits && !this.#isShort) return;
+    if (this.#waits && !this.#isPressed && !this.#isShort) return;
     const { clock, log, journal } = this.#deps;
     const serial = this.#mark.serial + 1;
     const { position } = this.#mark;

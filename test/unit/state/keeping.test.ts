@@ -356,3 +356,38 @@ test("what a full store refuses of values and lines, it still takes of events an
   await store.core.tend();
   await fill(200).catch((error: unknown) => assert.fail(`${error}`));
 });
+
+test("what made room is in the history, also after another opening", async () => {
+  using folder = temporaryFolder();
+  const clock = fakeClock();
+  const fromMs = clock.wallMs();
+  const values = 30;
+  {
+    await using store = await open(folder.path, clock);
+    for (let hour = 0; hour < values; hour += 1) {
+      const body = Array.from({ length: 300 }, (_, at) => ({
+        scope: "device/pump",
+        key: `other-${at}`,
+        value: `${hour} ${at} ${String(Math.sin(hour * at)).repeat(4)}`,
+        quality: "good" as const,
+        time: store.core.now(),
+      }));
+      const level = { ...body[0]!, key: "level", value: hour };
+      await store.core.set([level, ...body], { flush: "now", by: "driver.line" });
+      await clock.advance(hourMs);
+      await store.core.tend();
+    }
+    assert.ok(store.journal.use("state").first > 1, "records have gone");
+  }
+  await using store = await open(folder.path, clock);
+  await store.core.past.rollup.follow();
+  const { rollup, history } = store.core.past;
+  const indices = rollup.names.indicesOf("device/pump", "level");
+  const range = { fromMs, toMs: clock.wallMs() + hourMs, widthMs: hourMs };
+  const { series } = await history.buckets([indices], range);
+  const counts = series[0]!.map(({ count }) => count);
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    values,
+  );
+});
