@@ -4,12 +4,15 @@ import { createHash } from "node:crypto";
 import {
   appendFileSync,
   closeSync,
+  existsSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
   statSync,
 } from "node:fs";
+import { join } from "node:path";
 import { syncPath } from "../util/durable-file.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
@@ -92,9 +95,8 @@ function progressOf(request: WorkerRequest, step: string) {
 
 async function backupCreate(core: StateCore, request: WorkerRequest): Promise<unknown> {
   const { passphrase, by } = check(shapes.create, request.args);
-  core.refuseWhileRestoring();
   const { progress, told } = progressOf(request, "seal");
-  const made = await createBackup(core.backupPlace, passphrase, progress);
+  const made = await core.trying(() => createBackup(core.backupPlace, passphrase, progress));
   await told();
   core.deps.log.info("a backup was made", { ...made, by });
   return made;
@@ -160,8 +162,12 @@ async function backupRead(core: StateCore, request: WorkerRequest): Promise<unkn
 
 function openExisting(from: string): number {
   try {
+    if (!statSync(from).isFile()) {
+      throw new PlantError("BACKUP_UNREADABLE", { path: from, reason: "it is no file" });
+    }
     return openSync(from, "r");
   } catch (error) {
+    if (error instanceof PlantError) throw error;
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);
     if (reason === "ENOENT") {
       throw new PlantError("BACKUP_NOT_FOUND", { path: from }, { cause: error });
@@ -170,15 +176,18 @@ function openExisting(from: string): number {
   }
 }
 
-/** Takes a sealed file in, part after part; it gets its name when all of it has come. */
+/**
+ * Takes a sealed file in, part after part; it gets its name when all of it has come. One at a time:
+ * another one that begins ends it. No backup is replaced by another.
+ */
 function backupPut(core: StateCore, args: unknown): unknown {
   const { name, from, bytes, sha256 } = check(shapes.put, args);
   const folder = core.config.backups;
   const path = pathOfBackup(folder, name);
   refuseTooMany(folder);
-  const coming = `${path}.coming`;
+  const coming = path + comingEnding;
   try {
-    if (from === 0) rmSync(coming, { force: true });
+    if (from === 0) removeComing(folder);
     const have = statSync(coming, { throwIfNoEntry: false })?.size ?? 0;
     if (have !== from) {
       throw new PlantError("REQUEST_MALFORMED", { reason: `from: ${have} bytes are here` });
@@ -195,6 +204,15 @@ function backupPut(core: StateCore, args: unknown): unknown {
   }
 }
 
+const comingEnding = ".coming";
+
+/** Takes away what came of files that did not come whole. */
+function removeComing(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (name.endsWith(comingEnding)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
 interface Coming {
   readonly coming: string;
   readonly path: string;
@@ -203,8 +221,23 @@ interface Coming {
 }
 
 function finish({ coming, path, folder, sha256 }: Coming): string {
+  if (hashOf(coming) !== sha256) {
+    rmSync(coming, { force: true });
+    throw new PlantError("BACKUP_UNREADABLE", { path, reason: "it changed on its way" });
+  }
+  if (existsSync(path)) {
+    rmSync(coming, { force: true });
+    if (hashOf(path) === sha256) return path;
+    throw new PlantError("REQUEST_MALFORMED", { reason: "name: another backup has it" });
+  }
+  renameSync(coming, path);
+  syncPath(folder);
+  return path;
+}
+
+function hashOf(path: string): string {
   const hash = createHash("sha256");
-  const handle = openSync(coming, "r");
+  const handle = openExisting(path);
   try {
     const part = Buffer.alloc(partBytes);
     for (let at = 0; ; ) {
@@ -216,11 +249,5 @@ function finish({ coming, path, folder, sha256 }: Coming): string {
   } finally {
     closeSync(handle);
   }
-  if (hash.digest("hex") !== sha256) {
-    rmSync(coming, { force: true });
-    throw new PlantError("BACKUP_UNREADABLE", { path, reason: "it changed on its way" });
-  }
-  renameSync(coming, path);
-  syncPath(folder);
-  return path;
+  return hash.digest("hex");
 }

@@ -96,15 +96,16 @@ export function asStoreError(error: unknown, folder: string): PlantError {
   return new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
 }
 
-/** Backups, newest first. */
+/** Backups, newest first; what is no file, or went meanwhile, is none. */
 export function listBackups(folder: string): BackupFile[] {
   makeFolder(folder, 0o700);
   return readdirSync(folder)
     .filter((name) => name.endsWith(ending))
-    .map((name) => {
+    .flatMap((name) => {
       const path = join(folder, name);
-      const { size, mtimeMs } = statSync(path);
-      return { path, bytes: size, time: Math.round(mtimeMs) };
+      const found = statSync(path, { throwIfNoEntry: false });
+      if (found?.isFile() !== true) return [];
+      return [{ path, bytes: found.size, time: Math.round(found.mtimeMs) }];
     })
     .sort((a, b) => b.time - a.time || (a.path < b.path ? 1 : -1));
 }

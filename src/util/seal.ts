@@ -1,7 +1,8 @@
 // Files sealed with a passphrase, and a second Ed25519. The only importer of tweetnacl.
 // It must not know what the files hold.
 import { createHash, scrypt } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import nacl from "tweetnacl";
 import { PlantError } from "./errors.ts";
@@ -17,8 +18,10 @@ const plainHeadBytes = 56;
 const headBytes = plainHeadBytes + 32 + nacl.secretbox.overheadLength;
 const chunkBytes = 65_536;
 const cost = { log2N: 15, r: 8, p: 1 } as const;
-/** A header that asks for more than this is not worked on. */
-const log2NMax = 20;
+/** A header that asks for more than this is not worked on: one more doubles 64 MiB of memory. */
+const log2NMax = 16;
+/** A file in whose place somebody puts a pipe meanwhile opens at once, too. */
+const readAtOnce = constants.O_RDONLY | constants.O_NONBLOCK;
 const passphraseMin = 8;
 
 export interface SealOptions {
@@ -125,12 +128,22 @@ export async function unsealFile(options: SealOptions): Promise<void> {
 
 async function openExisting(path: string): Promise<FileHandle> {
   try {
-    return await open(path, "r");
+    // A pipe would be waited for without end, and a device may act on being opened.
+    if (!(await stat(path)).isFile()) throw notAFile(path);
+    const file = await open(path, readAtOnce);
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+    throw notAFile(path);
   } catch (error) {
+    if (error instanceof PlantError) throw error;
     const reason = (error as NodeJS.ErrnoException).code ?? String(error);
     if (reason === "ENOENT") throw new PlantError("BACKUP_NOT_FOUND", { path }, { cause: error });
     throw new PlantError("BACKUP_UNREADABLE", { path, reason }, { cause: error });
   }
+}
+
+function notAFile(path: string): PlantError {
+  return new PlantError("BACKUP_UNREADABLE", { path, reason: "it is no file" });
 }
 
 async function readExactly(file: FileHandle, at: number, count: number): Promise<Buffer> {
