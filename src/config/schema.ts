@@ -208,6 +208,13 @@ const sections = v.strictObject(
         "flushes above which polled values wait longer, up to 10 times flushMaxMs; 0 for any number",
       ),
       pointsMax: whole("points", 1, 10_000_000, 100_000, "points with a current value"),
+      valuesMiB: whole(
+        "MiB",
+        1,
+        16_384,
+        64,
+        "memory for current values that are texts or JSON; numbers take none of it",
+      ),
       recordsPerCommitMax: whole("records", 1, 100_000, 20_000, "records in one transaction"),
       keepMs: whole(
         "ms",

@@ -76,6 +76,11 @@ function isConfiguration(scope: string): boolean {
   return scope === "config" || scope.startsWith("config/") || scope.startsWith("plantd/");
 }
 
+/** Places without those that are named again. */
+function eachOnce(places: readonly Place[]): Place[] {
+  return [...new Map(places.map((place) => [`${place.scope}\0${place.key}`, place])).values()];
+}
+
 /** How changes of points are appended. */
 interface SetOptions {
   readonly flush: "now" | "group";
@@ -88,6 +93,8 @@ interface SetOptions {
   readonly deed?: Deed | undefined;
   /** Called when the commit is put together; what it throws refuses the request. */
   readonly admit?: (points: PointTable) => void;
+  /** Called when nothing refuses the request any more; `settled` tells what becomes of it. */
+  readonly built?: () => void;
   readonly settled?: (isFlushed: boolean) => void;
 }
 
@@ -140,7 +147,7 @@ export class StateCore {
   constructor(deps: StateDeps, config: StateConfig) {
     this.deps = deps;
     this.config = config;
-    this.points = new PointTable(config.pointsMax);
+    this.points = new PointTable(config.pointsMax, config.valuesMiB);
     this.past = new Past(deps, config);
     const { journal } = deps;
     this.wear = new WearLedger({
@@ -162,7 +169,7 @@ export class StateCore {
 
   /** Rebuilds current values. @throws PlantError STORE_DAMAGED, STORE_FORMAT_NEWER. */
   async load(): Promise<void> {
-    const points = new PointTable(this.config.pointsMax);
+    const points = new PointTable(this.config.pointsMax, this.config.valuesMiB);
     await loadPoints(this.deps.journal, points);
     this.points = points;
     this.#keeper = this.#makeKeeper();
@@ -243,7 +250,7 @@ export class StateCore {
    * @throws PlantError SCHEMA_VIOLATED, LIMIT_REACHED, what `admit` throws, as `Journal.append`.
    */
   set(changes: readonly PointChange[], options: SetOptions): Promise<Appended> {
-    const { flush, source, by, who, admit, settled } = options;
+    const { flush, source, by, who, admit, built, settled } = options;
     let deeds: Deed[] = [];
     return this.#appendState({
       recordsMax: changes.length * 2,
@@ -255,7 +262,9 @@ export class StateCore {
         const complete = this.schemas.complete(changes);
         if (who !== undefined) deeds = complete.map((change) => this.#deedOf(points, change));
         admit?.(points);
-        return points.recordsOfChanges(complete, by, first);
+        const records = points.recordsOfChanges(complete, by, first);
+        built?.();
+        return records;
       },
       ...this.#auditOf(options.deed, who, by, () => deeds),
     });
@@ -324,13 +333,15 @@ export class StateCore {
         recordsMax: part.length,
         flush: "now",
         make: (points, first) => {
-          const there = part.filter(({ scope, key }) => points.expected(scope, key) !== undefined);
+          const there = eachOnce(part).filter(
+            ({ scope, key }) => points.expected(scope, key) !== undefined,
+          );
           deeds = there.map((place) => {
             const before = points.expected(place.scope, place.key)?.value;
             return { action: "delete", target: `${place.scope}/${place.key}`, before };
           });
-          count = there.length;
           const records = something(points.recordsOfDeletes(there, this.now(), { first }));
+          count = records.length;
           if (schemaOf !== undefined) this.schemas.stage(schemaOf, null);
           return records;
         },

@@ -24,6 +24,8 @@ export interface PointChange extends Place {
   readonly time: Stamp;
   /** Milliseconds of running time after which the point goes; it stays when absent. */
   readonly ttlMs?: number | undefined;
+  /** Who set it, where that is not who asks. */
+  readonly source?: string | undefined;
 }
 
 /** A point with its current value. */

@@ -28,6 +28,14 @@ export interface Standing {
   readonly due?: number | undefined;
 }
 
+/** Records that are built and not settled. */
+interface Unsettled {
+  readonly records: readonly JournalRecord[];
+  readonly first: number;
+  /** Of their values. */
+  readonly characters: number;
+}
+
 /** A point's value as the commit being put together will leave it. */
 export interface Expected {
   readonly value: unknown;
@@ -39,6 +47,9 @@ export class PointTable {
   observer: PointObserver | undefined;
   readonly slots = new Slots();
   readonly #pointsMax: number;
+  readonly #charactersMax: number;
+  /** Characters of the values that are built and not settled. */
+  #stagedCharacters = 0;
   readonly #order = new PointOrder(this.slots);
   readonly #expiry = new Expiry();
   /** Definitions whose first value is yet to come. */
@@ -47,7 +58,7 @@ export class PointTable {
   readonly #staged = new Map<string, Map<string, Definition | null>>();
   #stagedCount = 0;
   /** Records that are built and not settled, and what they leave, as far as somebody asked. */
-  #unsettled: { readonly records: readonly JournalRecord[]; readonly first: number }[] = [];
+  #unsettled: Unsettled[] = [];
   readonly #outcomes = new Map<number, Expected | null>();
   #outcomesOf = 0;
   #dirty = new Set<number>();
@@ -55,8 +66,10 @@ export class PointTable {
   #nextIndex = 1;
   #stagedIndex = 1;
 
-  constructor(pointsMax: number) {
+  /** @param valuesMiB room for values that are texts or JSON, in 2^20 characters. */
+  constructor(pointsMax: number, valuesMiB: number = Number.POSITIVE_INFINITY) {
     this.#pointsMax = pointsMax;
+    this.#charactersMax = valuesMiB * 1_048_576;
   }
 
   get count(): number {
@@ -109,10 +122,11 @@ export class PointTable {
     first = this.#unsettledEnd(),
   ): JournalRecord[] {
     this.#admit(changes);
+    const characters = this.#admitValues(changes);
     const records: JournalRecord[] = [];
     const points: JournalRecord[] = [];
     for (const change of changes) {
-      const { scope, key, value, quality, reason, time } = change;
+      const { scope, key, value, quality, reason, time, source: by = source } = change;
       let index = this.#indexAsDefined(change);
       if (index === 0) {
         const before = this.#definitionOf(scope, key);
@@ -124,12 +138,13 @@ export class PointTable {
       }
       points.push(
         reason === undefined
-          ? { kind: "point", index, value, quality, time, source }
-          : { kind: "point", index, value, quality, reason, time, source },
+          ? { kind: "point", index, value, quality, time, source: by }
+          : { kind: "point", index, value, quality, reason, time, source: by },
       );
     }
     const all = records.length === 0 ? points : records.concat(points);
-    this.#unsettled.push({ records: all, first });
+    this.#unsettled.push({ records: all, first, characters });
+    this.#stagedCharacters += characters;
     return all;
   }
 
@@ -197,7 +212,7 @@ export class PointTable {
       const record = { kind: "delete", index, time };
       records.push(source === undefined ? record : { ...record, source });
     }
-    if (records.length > 0) this.#unsettled.push({ records, first });
+    if (records.length > 0) this.#unsettled.push({ records, first, characters: 0 });
     return records;
   }
 
@@ -231,6 +246,26 @@ export class PointTable {
     if (count > this.#pointsMax) {
       throw new PlantError("LIMIT_REACHED", { limit: "store.pointsMax", max: this.#pointsMax });
     }
+  }
+
+  /** @returns the characters of the values. @throws PlantError LIMIT_REACHED. */
+  #admitValues(changes: readonly PointChange[]): number {
+    let added = 0;
+    for (const { value } of changes) added += charactersOf(value);
+    const room = this.#charactersMax - this.slots.characters - this.#stagedCharacters;
+    if (added <= room || added === 0) return added;
+    // What replaces as much as it brings finds room where there is none.
+    const grown = new Map<number, number>();
+    let fresh = 0;
+    for (const { scope, key, value } of changes) {
+      const slot = this.slots.find(scope, key);
+      if (slot < 0) fresh += charactersOf(value);
+      else grown.set(slot, charactersOf(value) - this.slots.charactersOf(slot));
+    }
+    for (const one of grown.values()) fresh += one;
+    if (fresh <= Math.max(0, room)) return added;
+    const max = this.#charactersMax / 1_048_576;
+    throw new PlantError("LIMIT_REACHED", { limit: "store.valuesMiB", max });
   }
 
   #definitionOf(scope: string, key: string): Definition | undefined {
@@ -283,12 +318,15 @@ export class PointTable {
       this.#staged.clear();
       this.#stagedCount = 0;
       this.#unsettled = [];
+      this.#stagedCharacters = 0;
       this.#forgetOutcomes();
       this.#stagedIndex = this.#nextIndex;
       return;
     }
     const at = this.#unsettled.findIndex((built) => built.records === records);
-    this.#unsettled.splice(0, at + 1);
+    for (const { characters } of this.#unsettled.splice(0, at + 1)) {
+      this.#stagedCharacters -= characters;
+    }
     this.#forgetOutcomes();
     let sequence = first;
     for (const record of records) {
@@ -538,4 +576,10 @@ function ttlOf(profile: string | undefined): number | undefined {
 
 function profileOf(ttlMs: number | undefined): string | undefined {
   return ttlMs === undefined ? undefined : `${ttlPrefix}${ttlMs}`;
+}
+
+/** What a value takes as a text or as JSON; numbers and such take nothing. */
+function charactersOf(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  return typeof value === "object" && value !== null ? JSON.stringify(value).length : 0;
 }

@@ -54,8 +54,8 @@ async function schemaSet(core: StateCore, args: unknown): Promise<unknown> {
       if (unfit.size > 0 && !keep) {
         throw new PlantError("SCHEMA_UNFIT", { scope, ...answerOf(unfit) });
       }
-      core.schemas.stage(scope, schema);
     },
+    built: () => core.schemas.stage(scope, schema),
     settled: (isFlushed) => core.schemas.settle(scope, isFlushed),
   });
   return { scope, revision: last, ...answerOf(unfit) };

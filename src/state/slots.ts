@@ -1,5 +1,6 @@
 // The points as columns: one slot each, numbers in typed arrays, texts that many share kept once.
 // It must not know records, requests or when a slot changes.
+import { randomInt } from "node:crypto";
 import type { ClockSync, Stamp } from "../util/clock.ts";
 import { Interned, none } from "./interned.ts";
 import { type Point, type PointType, type Quality, syncs } from "./point.ts";
@@ -39,6 +40,8 @@ export class Slots {
   /** Slots ever used are below this. */
   end = 0;
   count = 0;
+  /** Characters of the values that are texts or JSON. */
+  characters = 0;
   readonly scopes = new Interned();
   readonly words = new Interned();
   index = new Uint32Array(capacityMin);
@@ -61,6 +64,8 @@ export class Slots {
   #boot = new Uint32Array(capacityMin);
   #sync = new Uint8Array(capacityMin);
   readonly #free: number[] = [];
+  /** Nobody outside can choose names that share a place. */
+  readonly #seed = randomInt(2 ** 32);
   readonly #byName = new SlotTable((slot) => this.#hash[slot] as number);
   readonly #byIndex = new SlotTable((slot) => this.index[slot] as number);
 
@@ -86,7 +91,7 @@ export class Slots {
   /** The slot of a point; -1 when there is none. */
   find(scope: string, key: string): number {
     const number = this.scopes.find(scope);
-    return number === undefined ? -1 : this.#findIn(number, key, hashOf(number, key));
+    return number === undefined ? -1 : this.#findIn(number, key, hashOf(this.#seed, number, key));
   }
 
   #findIn(scope: number, key: string, hash: number): number {
@@ -121,7 +126,7 @@ export class Slots {
     const number = this.scopes.hold(scope);
     this.scope[slot] = number;
     this.keys[slot] = key;
-    const hash = hashOf(number, key);
+    const hash = hashOf(this.#seed, number, key);
     this.#hash[slot] = hash;
     this.#byName.add(hash, slot);
     this.index[slot] = index;
@@ -159,7 +164,7 @@ export class Slots {
     this.scope[slot] = none;
     this.index[slot] = 0;
     this.keys[slot] = undefined;
-    this.text[slot] = undefined;
+    this.#putText(slot, undefined);
     this.count -= 1;
   }
 
@@ -186,19 +191,29 @@ export class Slots {
   #putValue(slot: number, value: unknown): void {
     const held = this.kind[slot] as number;
     if (typeof value === "number") {
-      if (held >= kinds.text) this.text[slot] = undefined;
+      if (held >= kinds.text) this.#putText(slot, undefined);
       this.kind[slot] = kinds.number;
       this.number[slot] = value;
     } else if (typeof value === "string") {
       this.kind[slot] = kinds.text;
-      this.text[slot] = value;
+      this.#putText(slot, value);
     } else if (typeof value === "object" && value !== null) {
       this.kind[slot] = kinds.json;
-      this.text[slot] = JSON.stringify(value);
+      this.#putText(slot, JSON.stringify(value));
     } else {
-      if (held >= kinds.text) this.text[slot] = undefined;
+      if (held >= kinds.text) this.#putText(slot, undefined);
       this.kind[slot] = value === true ? kinds.true : value === false ? kinds.false : kinds.null;
     }
+  }
+
+  #putText(slot: number, text: string | undefined): void {
+    this.characters += (text?.length ?? 0) - this.charactersOf(slot);
+    this.text[slot] = text;
+  }
+
+  /** Characters of the value in a slot, where it is a text or JSON. */
+  charactersOf(slot: number): number {
+    return this.text[slot]?.length ?? 0;
   }
 
   /** The value in a slot; an object is the caller's own. */
@@ -324,9 +339,9 @@ function larger<T extends Uint8Array | Uint32Array | Float64Array>(before: T, af
   return after;
 }
 
-/** FNV-1a over the key, begun with the scope. */
-function hashOf(scope: number, key: string): number {
-  let hash = 0x811c9dc5 ^ Math.imul(scope, 0x01000193);
+/** FNV-1a over the key, begun with a seed and the scope. */
+function hashOf(seed: number, scope: number, key: string): number {
+  let hash = seed ^ Math.imul(scope, 0x01000193);
   for (let at = 0; at < key.length; at += 1) {
     hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
   }

@@ -35,6 +35,7 @@ export const storeConfig: StateConfig = {
   aheadMiB: 0,
   flushesPerHourMax: 0,
   pointsMax: 10_000,
+  valuesMiB: 64,
   recordsPerCommitMax: 20_000,
   keepMs: 60_000,
   quota: { state: 55, event: 8, log: 8, metric: 4 },
