@@ -6,8 +6,9 @@ import { check, v } from "../util/shape.ts";
 import type { Operation } from "../worker/worker.ts";
 import { auditRecords, type Deed } from "./audit.ts";
 import type { StateCore } from "./core.ts";
+import { wellFormed } from "./requests.ts";
 
-const consumer = v.pipe(v.string(), v.minLength(1), v.maxLength(255));
+const consumer = v.pipe(v.string(), v.minLength(1), v.maxLength(255), wellFormed);
 const by = v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128)), "unknown");
 const shapes = {
   add: v.object({

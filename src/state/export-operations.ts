@@ -5,7 +5,8 @@ import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import { JsonText, type Operation, type WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
-import { type Fate, fateOf, headerLine, type ImportedPoint, readLines } from "./export.ts";
+import { type Fate, fateOf, headerLine, presetSource, readLines } from "./export.ts";
+import type { PointChange } from "./point.ts";
 import { isReserved } from "./point-request.ts";
 import { bound, limits } from "./requests.ts";
 
@@ -82,18 +83,16 @@ async function importPoints(core: StateCore, args: unknown): Promise<unknown> {
   }
   const points = readLines(lines, first, core.now());
   const counts: Record<Fate, number> = { new: 0, same: 0, changed: 0, kept: 0 };
-  const bySource = new Map<string, ImportedPoint[]>();
+  const changes: PointChange[] = [];
   for (const point of points) {
-    const { scope, key } = point.change;
+    const { change, source } = point;
+    const { scope, key } = change;
     const fate = fateOf(core.points.get(scope, key), point, replace);
     counts[fate] += 1;
     if (fate === "same" || fate === "kept") continue;
-    bySource.set(point.source, [...(bySource.get(point.source) ?? []), point]);
+    changes.push({ ...change, source });
   }
-  if (dryRun) return counts;
-  for (const [source, some] of bySource) {
-    const changes = some.map(({ change }) => change);
-    await core.set(changes, { flush: "now", by: source });
-  }
+  if (dryRun || changes.length === 0) return counts;
+  await core.set(changes, { flush: "now", by: presetSource });
   return counts;
 }

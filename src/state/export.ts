@@ -4,6 +4,7 @@ import type { Stamp } from "../util/clock.ts";
 import { asPlantError, PlantError } from "../util/errors.ts";
 import { checkPoint } from "./point-request.ts";
 import type { Point, PointChange } from "./points.ts";
+import { canonicalJson } from "./same-json.ts";
 
 /** The first line of an export. */
 export interface ExportHeader {
@@ -31,7 +32,7 @@ export type Fate = "new" | "same" | "changed" | "kept";
 
 const version = 1;
 /** Source of points whose line names none. */
-const presetSource = "import";
+export const presetSource = "import";
 
 export function headerLine(header: Omit<ExportHeader, "format" | "version">): string {
   return JSON.stringify({ format: "plantd-points", version, ...header });
@@ -67,7 +68,8 @@ function readPoint(
   now: Stamp,
 ): ImportedPoint {
   const { source = presetSource, expiresMs, ...rest } = value;
-  if (typeof source !== "string" || source === "" || source.length > 255) {
+  const isText = typeof source === "string" && source !== "" && source.length <= 255;
+  if (!isText || !source.isWellFormed()) {
     throw refused(line, "source: a text is needed");
   }
   const given = typeof expiresMs === "number" ? { ttlMs: expiresMs, ...rest } : rest;
@@ -114,7 +116,7 @@ function sameText(point: PointChange, source: string): string {
   const { value, type, unit, quality, reason, time } = point;
   const { wall, boot, mono, sync } = time;
   return JSON.stringify([
-    inOrder(value),
+    canonicalJson(value),
     type,
     unit,
     quality,
@@ -125,12 +127,4 @@ function sameText(point: PointChange, source: string): string {
     mono,
     sync,
   ]);
-}
-
-/** A value with the keys of its objects in order. */
-function inOrder(value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map(inOrder);
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return entries.map(([key, inner]) => [key, inOrder(inner)]);
 }

@@ -57,7 +57,8 @@ function isSequence(value: unknown): boolean {
 }
 
 function checkShort(what: string, text: unknown, max: number): void {
-  if (typeof text !== "string" || text.length === 0 || text.length > max) {
+  const isText = typeof text === "string" && text.length > 0 && text.length <= max;
+  if (!isText || !text.isWellFormed()) {
     throw malformed(`${what}: a text of 1 to ${max} characters is needed`);
   }
 }
@@ -160,11 +161,15 @@ function checkTtl(at: number | undefined, ttlMs: unknown): void {
 
 function checkStamp(at: number | undefined, time: unknown): Stamp {
   const { wall, boot, mono, sync } = Object(time) as Record<string, unknown>;
-  const isTime = Number.isFinite(wall) && Number.isFinite(mono) && isBootId(boot);
+  const isTime = isMoment(wall) && isMoment(mono) && isBootId(boot);
   const isSynced = sync === "none" || sync === "rtc" || sync === "ntp" || sync === "central";
   if (isTime && isSynced)
     return { wall: wall as number, boot: boot as string, mono: mono as number, sync };
   throw malformed(`${nameOf(at, "time")}: {wall, boot, mono, sync} is needed`);
+}
+
+function isMoment(time: unknown): boolean {
+  return typeof time === "number" && Math.abs(time) <= limits.time;
 }
 
 /** 32 hexadecimal digits. */

@@ -26,43 +26,49 @@ export const limits = {
   ttlMs: 315_576_000_000,
   /** Definitions in the schema of one scope. */
   schemaPoints: 1000,
+  /** Of them, those with a star, and the stars of one: each is tried on each point that is set. */
+  schemaPatterns: 64,
+  schemaStars: 8,
   changesMax: 10_000,
   changesBytes: 4_194_304,
   /** Records in one part of a stream: what one turn of the loop makes. */
   changesPerPart: 2000,
   waitMs: 30_000,
+  /** Milliseconds from 1970 either way: times outside cannot be kept. */
+  time: 2 ** 50,
   /** Requests that wait for changes of a stream, and watches, at one time. */
   waitingMax: 128,
   watchersMax: 128,
 } as const;
 
 const number = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
-const shortText = v.pipe(v.string(), v.minLength(1), v.maxLength(255));
+/** Half a surrogate would be written as another character, and two names become one. */
+export const wellFormed = v.check((text: string) => text.isWellFormed(), "half a character");
+const shortText = v.pipe(v.string(), v.minLength(1), v.maxLength(255), wellFormed);
 const flush = v.optional(v.picklist(["now", "group"]));
 const stream = v.picklist(streams);
 
 /** A run is a text or a number; it is kept as a text. */
 const source = {
-  source: v.pipe(v.string(), v.minLength(1), v.maxLength(128)),
+  source: v.pipe(v.string(), v.minLength(1), v.maxLength(128), wellFormed),
   run: v.pipe(
-    v.union([v.pipe(v.string(), v.minLength(1), v.maxLength(64)), number]),
+    v.union([v.pipe(v.string(), v.minLength(1), v.maxLength(64), wellFormed), number]),
     v.transform(String),
   ),
   number,
 };
 
-/** JSON spells numbers that none is: 1e400 is read as Infinity, and written back as null. */
-const finite = v.pipe(v.number(), v.finite());
+const moment = v.pipe(v.number(), v.minValue(-limits.time), v.maxValue(limits.time));
 const stamp = v.object({
-  wall: finite,
+  wall: moment,
   boot: v.pipe(v.string(), v.regex(/^[0-9a-f]{32}$/)),
-  mono: finite,
+  mono: moment,
   sync: v.picklist(["none", "rtc", "ntp", "central"]),
 });
 
 const token = v.optional(v.string());
 /** The person who causes a change, for the audit. */
-const by = v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128)));
+const by = v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128), wellFormed));
 const places = v.pipe(
   v.array(v.object({ scope: shortText, key: shortText })),
   v.minLength(1),

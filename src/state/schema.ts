@@ -1,11 +1,11 @@
 // What the points of a scope may be: types, units and ranges by key, checked against changes.
 // Pure; it must not know where schemas are kept.
-import { isDeepStrictEqual } from "node:util";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { PointChange } from "./point.ts";
 import { fits } from "./point-request.ts";
 import { bound, checkJson, limits } from "./requests.ts";
+import { canonicalJson } from "./same-json.ts";
 
 const edge = v.union([v.pipe(v.number(), v.finite()), v.pipe(v.string(), v.regex(/^-?\d{1,20}$/))]);
 const rule = v.strictObject({
@@ -24,7 +24,10 @@ const document = v.strictObject({
   others: v.optional(v.picklist(["allow", "refuse"]), "allow"),
 });
 
-type Rule = v.InferOutput<typeof rule>;
+/** A rule, and its only values as texts. */
+interface Rule extends Omit<v.InferOutput<typeof rule>, "enum"> {
+  readonly choices: ReadonlySet<string> | undefined;
+}
 /** A schema as it is kept. */
 export type SchemaDocument = v.InferOutput<typeof document>;
 
@@ -39,8 +42,12 @@ type Judged = Pick<PointChange, "key" | "value" | "type" | "unit">;
 /** @throws PlantError REQUEST_MALFORMED, LIMIT_REACHED. */
 export function checkSchema(schema: unknown): SchemaDocument {
   checkJson("schema", schema);
+  refuseInheritedNames(schema);
   const checked = check(document, schema);
   bound("points of one schema", Object.keys(checked.points).length, limits.schemaPoints);
+  const patterns = Object.keys(checked.points).filter((name) => name.includes(star));
+  bound("patterns of one schema", patterns.length, limits.schemaPatterns);
+  for (const name of patterns) bound("stars of one name", stars(name), limits.schemaStars);
   for (const [name, { type, min, max }] of Object.entries(checked.points)) {
     const isNumber = type === "f64" || type === "i64" || type === "u64";
     if (isNumber || (min === undefined && max === undefined)) continue;
@@ -48,6 +55,23 @@ export function checkSchema(schema: unknown): SchemaDocument {
     throw new PlantError("REQUEST_MALFORMED", { reason, count: 1 });
   }
   return checked;
+}
+
+/** Names that the check of shapes would pass over: a rule for them would be lost in silence. */
+const inherited = ["__proto__", "constructor", "prototype"];
+
+function refuseInheritedNames(schema: unknown): void {
+  const { points } = Object(schema) as { points?: unknown };
+  const name = inherited.find((one) => Object.hasOwn(Object(points), one));
+  if (name === undefined) return;
+  const reason = `points: no rule may be named ${name}; a star covers it`;
+  throw new PlantError("REQUEST_MALFORMED", { reason, count: 1 });
+}
+
+const star = "*";
+
+function stars(name: string): number {
+  return name.split(star).length - 1;
 }
 
 /** The schema of one scope. */
@@ -60,8 +84,9 @@ export class ScopeSchema {
   constructor(schema: SchemaDocument) {
     this.document = schema;
     for (const [name, one] of Object.entries(schema.points)) {
-      if (name.includes("*")) this.#patterns.push({ parts: name.split("*"), rule: one });
-      else this.#names.set(name, one);
+      const compiled = { ...one, choices: one.enum && new Set(one.enum.map(canonicalJson)) };
+      if (name.includes(star)) this.#patterns.push({ parts: name.split(star), rule: compiled });
+      else this.#names.set(name, compiled);
     }
   }
 
@@ -125,11 +150,9 @@ function violationOf(wanted: Rule, { value, type, unit }: Judged): Violation | u
       return { wanted: `at most ${wanted.maxLength} characters`, given };
     }
   }
-  const choices = wanted.enum;
-  if (choices === undefined || choices.some((one) => isDeepStrictEqual(one, value))) {
-    return undefined;
-  }
-  return { wanted: `one of ${JSON.stringify(choices).slice(0, 200)}`, given };
+  const { choices } = wanted;
+  if (choices === undefined || choices.has(canonicalJson(value))) return undefined;
+  return { wanted: `one of [${[...choices].join(",").slice(0, 200)}]`, given };
 }
 
 /** Whether one number is less than another; texts of 64-bit integers are numbers. */
