@@ -1,6 +1,6 @@
 // What was set aside because it was damaged: folders beside the database, a few of them, for who
 // wants to look. It must not know why they are there.
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isoTime } from "../util/clock.ts";
 
@@ -11,13 +11,15 @@ export interface Quarantine {
   readonly bytes: number;
 }
 
+const unlessGone = { throwIfNoEntry: false } as const;
 const form = /^quarantine-\d{8}T\d{6}Z-(\d+)$/;
 
 /** Folders set aside, oldest first. */
 export function listQuarantines(folder: string): Quarantine[] {
   if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .filter((name) => form.test(name))
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((found) => found.isDirectory() && form.test(found.name))
+    .map(({ name }) => name)
     .sort((a, b) => numberOf(a) - numberOf(b))
     .map((name) => ({ name, bytes: bytesIn(join(folder, name)) }));
 }
@@ -43,13 +45,18 @@ export function pruneQuarantines(
   }
 }
 
+/** Whether a name is one of a folder that was set aside. */
+export function isQuarantine(name: string): boolean {
+  return form.test(name);
+}
+
 function numberOf(name: string): number {
   return Number(form.exec(name)?.[1] ?? 0);
 }
 
 function bytesIn(folder: string): number {
   return readdirSync(folder).reduce(
-    (sum, name) => sum + statSync(join(folder, name)).blocks * 512,
+    (sum, name) => sum + (lstatSync(join(folder, name), unlessGone)?.blocks ?? 0) * 512,
     0,
   );
 }

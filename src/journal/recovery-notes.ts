@@ -3,7 +3,10 @@
 // It must not know how a database is looked at or replaced.
 import { join } from "node:path";
 import { readJsonFile, removeFile, replaceFile } from "../util/durable-file.ts";
+import { inspect, v } from "../util/shape.ts";
+import { streams } from "./head.ts";
 import { isOfMedium } from "./medium.ts";
+import { isQuarantine } from "./quarantine.ts";
 import type { Heads, Recovery } from "./recovery-plan.ts";
 
 /** Openings since one that went well. */
@@ -23,9 +26,9 @@ export interface Closed {
 
 /** A replacement that was made, as it is told. */
 export type Replaced = Recovery & {
-  readonly toldMs?: number;
+  readonly toldMs?: number | undefined;
   /** When somebody said they have seen it. */
-  readonly seenMs?: number;
+  readonly seenMs?: number | undefined;
 };
 
 const names = {
@@ -36,6 +39,33 @@ const names = {
 } as const;
 const replacedMax = 20;
 
+// What stands there steers what is moved and removed: what is not of these shapes is as if it were
+// not there, else one garbled note would end every opening.
+const whole = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const heads = v.partial(v.object({ state: whole, event: whole, log: whole, metric: whole }));
+const lost = v.object({ stream: v.picklist(streams), from: whole, to: v.nullable(whole) });
+const recoveryShape = v.object({
+  phase: v.picklist(["quarantine", "restore", "tell"]),
+  name: v.pipe(v.string(), v.check(isQuarantine)),
+  reason: v.string(),
+  atMs: v.number(),
+  known: heads,
+  isClosed: v.boolean(),
+  tried: v.array(v.string()),
+  remains: v.optional(v.picklist(["whole", "holes", "parts", "none"])),
+  holes: v.optional(v.array(lost)),
+  source: v.optional(v.picklist(["whole", "snapshot", "remains", "nothing"])),
+  snapshot: v.optional(v.string()),
+  restored: v.optional(heads),
+});
+const moment = v.optional(v.number());
+const shapes = {
+  clean: v.object({ epoch: v.string(), heads }),
+  opening: v.object({ attempts: whole, isRewritten: v.boolean(), knows: v.optional(whole) }),
+  recovery: recoveryShape,
+  replaced: v.array(v.object({ ...recoveryShape.entries, toldMs: moment, seenMs: moment })),
+} as const;
+
 export class RecoveryNotes {
   readonly #folder: string;
   #openings: Openings = { attempts: 0, isRewritten: false };
@@ -45,16 +75,19 @@ export class RecoveryNotes {
     this.#folder = folder;
   }
 
+  #read<N extends keyof typeof shapes>(name: N): v.InferOutput<(typeof shapes)[N]> | undefined {
+    const found = inspect(shapes[name], readJsonFile(this.#at(name)));
+    return found.ok ? found.value : undefined;
+  }
+
   #at(name: keyof typeof names): string {
     return join(this.#folder, names[name]);
   }
 
   /** Reads what stands there, and counts this opening. */
   begin(): void {
-    this.#recovery = readJsonFile(this.#at("recovery")) as Recovery | undefined;
-    const found = readJsonFile(this.#at("opening")) as Partial<Openings> | undefined;
-    const { attempts = 0, isRewritten = false, knows } = found ?? {};
-    this.#openings = { attempts, isRewritten, knows };
+    this.#recovery = this.#read("recovery") as Recovery | undefined;
+    this.#openings = this.#read("opening") ?? { attempts: 0, isRewritten: false };
     this.countOpening(1);
   }
 
@@ -91,7 +124,7 @@ export class RecoveryNotes {
 
   /** What the database held when it was closed; undefined when nobody closed it. */
   get closed(): Closed | undefined {
-    return readJsonFile(this.#at("clean")) as Closed | undefined;
+    return this.#read("clean") as Closed | undefined;
   }
 
   noteClosed(last: Closed): void {
@@ -130,7 +163,7 @@ export class RecoveryNotes {
 
   /** Replacements that were told, oldest first, the newest few. */
   get replaced(): readonly Replaced[] {
-    return (readJsonFile(this.#at("replaced")) as Replaced[] | undefined) ?? [];
+    return (this.#read("replaced") ?? []) as readonly Replaced[];
   }
 
   /** The replacement was told. */

@@ -1,6 +1,6 @@
 // Snapshots of the database: copies that were checked whole before they got their names, in a
 // folder beside it. It must not know when they are made.
-import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 /** One snapshot. */
@@ -21,18 +21,19 @@ export function snapshotFolder(storeFolder: string): string {
   return join(storeFolder, folderName);
 }
 
-/** Snapshots, newest first. */
+/** Snapshots, newest first; what is no file is none. */
 export function listSnapshots(storeFolder: string): SnapshotFile[] {
   const folder = snapshotFolder(storeFolder);
-  if (!existsSync(folder)) return [];
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) return [];
   return readdirSync(folder)
     .filter((name) => form.test(name))
     .sort()
     .reverse()
-    .map((name) => {
+    .flatMap((name) => {
       const path = join(folder, name);
-      const { size, mtimeMs } = statSync(path);
-      return { name, path, bytes: size, time: Math.round(mtimeMs) };
+      const found = statSync(path, { throwIfNoEntry: false });
+      if (found?.isFile() !== true) return [];
+      return [{ name, path, bytes: found.size, time: Math.round(found.mtimeMs) }];
     });
 }
 

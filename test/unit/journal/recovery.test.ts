@@ -1,7 +1,14 @@
 // The opening of a database that may be damaged, with a looker that says what it is told to say:
 // what is set aside, what takes its place, what is only refused. It must not know LMDB.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { CheckReport } from "../../../src/journal/check.ts";
@@ -86,6 +93,70 @@ test("a sound database is opened and nothing is set aside", async () => {
   guard.closed({ epoch: "e", heads });
   assert.equal((await stage.open()).guard.lastCheck?.how, "quick");
   assert.equal((await stage.open()).guard.lastCheck?.how, "full", "nobody closed it");
+});
+
+const garbled: Record<string, unknown> = {
+  "a number": 5,
+  "no group": null,
+  "a list": [{}],
+  "a group without what is needed": {},
+  "a folder elsewhere": {
+    phase: "restore",
+    name: "../elsewhere",
+    reason: "r",
+    atMs: 1,
+    known: {},
+    isClosed: true,
+    tried: [],
+  },
+  "the folder itself": {
+    phase: "restore",
+    name: "",
+    reason: "the store died again and again after opening it",
+    atMs: 1,
+    known: {},
+    isClosed: true,
+    tried: [],
+    remains: "none",
+  },
+};
+for (const [name, note] of Object.entries(garbled)) {
+  test(`notes beside a sound database that say ${name} are as if they were not there`, async () => {
+    using folder = temporaryFolder();
+    const stage = stageIn(folder.path, "values");
+    for (const file of ["clean", "opening", "recovery", "replaced"]) {
+      writeFileSync(join(folder.path, `${file}.json`), JSON.stringify(note));
+    }
+    const { store, guard } = await stage.open();
+    assert.equal(store, "values");
+    assert.deepEqual([guard.untold, guard.replaced, quarantined(stage)], [undefined, [], []]);
+    guard.succeeded();
+    guard.closed({ epoch: "e", heads });
+    assert.equal((await stage.open()).store, "values");
+  });
+}
+
+test("foreign files where snapshots and what was set aside stand hinder no opening", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "garbled");
+  stage.said.garbled = damaged;
+  laySnapshot(folder.path, 1, "older");
+  const at = (...names: string[]) => join(folder.path, ...names);
+  symlinkSync("/nowhere", at("snapshots", "snapshot-000000002.mdb"));
+  mkdirSync(at("snapshots", "snapshot-000000003.mdb"));
+  writeFileSync(at("quarantine-20260101T000000Z-1"), "a file");
+  mkdirSync(at("quarantine-20260101T000000Z-2"));
+  symlinkSync("/nowhere", at("quarantine-20260101T000000Z-2", "data.mdb"));
+  const { store, guard } = await stage.open();
+  assert.equal(store, "older");
+  assert.equal(guard.quarantines().length, 2);
+});
+
+test("a file in the place of the snapshots is none", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "values");
+  writeFileSync(join(folder.path, "snapshots"), "a file");
+  assert.equal((await stage.open()).store, "values");
 });
 
 test("a damaged one is set aside, and the newest sound snapshot takes its place", async () => {
