@@ -19,6 +19,8 @@ export interface PointObserver {
 /** Indices in one page of a checkpoint. */
 export const indicesPerPage = 64;
 const pageShift = 6;
+/** Columns of indices have 32 bits. */
+const indexMax = 2 ** 32 - 1;
 /** What a profile begins with that says for how long a point lives. */
 const ttlPrefix = "ttl=";
 
@@ -230,6 +232,7 @@ export class PointTable {
   }
 
   #admit(changes: readonly PointChange[]): void {
+    this.#admitDefinitions(changes);
     if (this.count + this.#stagedCount + changes.length <= this.#pointsMax) return;
     let { count } = this;
     const added = new Set<string>();
@@ -246,6 +249,14 @@ export class PointTable {
     if (count > this.#pointsMax) {
       throw new PlantError("LIMIT_REACHED", { limit: "store.pointsMax", max: this.#pointsMax });
     }
+  }
+
+  /** Indices are never used again: at their end points that are as they were are still set. */
+  #admitDefinitions(changes: readonly PointChange[]): void {
+    if (this.#stagedIndex + changes.length <= indexMax) return;
+    const fresh = changes.filter((change) => this.#indexAsDefined(change) === 0).length;
+    if (fresh === 0 || this.#stagedIndex + fresh <= indexMax) return;
+    throw new PlantError("LIMIT_REACHED", { limit: "definitions of a store", max: indexMax });
   }
 
   /** @returns the characters of the values. @throws PlantError LIMIT_REACHED. */

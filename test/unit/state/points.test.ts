@@ -360,3 +360,29 @@ test("64-bit integers are exact at their limits and nothing else is one", async 
     assert.deepEqual([point.value, point.type], [value, type]);
   }
 });
+
+test("at the end of the indices what is known is still set, and nothing new", () => {
+  const table = new PointTable(100);
+  const change = (key: string, more: object = {}): PointChange => ({
+    scope: "a",
+    key,
+    value: 1,
+    quality: "good",
+    time,
+    ...more,
+  });
+  table.begin(2 ** 32 - 3);
+  const first = table.recordsOfChanges([change("known")], "s", 1);
+  table.settle(true, first, 1);
+  const limit = code("LIMIT_REACHED");
+  assert.throws(
+    () => table.recordsOfChanges([change("b"), change("c"), change("d")], "s", 3),
+    limit,
+  );
+  const again = table.recordsOfChanges(Array(5).fill(change("known")), "s", 3);
+  table.settle(true, again, 3);
+  const last = table.recordsOfChanges([change("last")], "s", 8);
+  table.settle(true, last, 8);
+  assert.throws(() => table.recordsOfChanges([change("known", { unit: "V" })], "s", 10), limit);
+  assert.deepEqual(table.keys("a"), ["known", "last"]);
+});
