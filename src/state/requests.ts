@@ -58,6 +58,8 @@ const source = {
   number,
 };
 
+/** JSON spells numbers that none is: 1e400 is read as Infinity, and written back as null. */
+const finite = v.pipe(v.number(), v.finite());
 const moment = v.pipe(v.number(), v.minValue(-limits.time), v.maxValue(limits.time));
 const stamp = v.object({
   wall: moment,
