@@ -42,7 +42,7 @@ const level = { params: { [constants.ZSTD_c_compressionLevel]: 3 } };
 /**
  * Records in one block, by format: many are small together, but a reader decodes all to have one.
  */
-const recordsMax = { 1: 1000, 2: 8192 } as const;
+const recordsMax = { 1: 1000, 2: 4096 } as const;
 /** A body beyond this is cut in two: it is decoded in one go, and kept in one piece. */
 const bodyBytesMax = 2_097_152;
 

@@ -3,6 +3,7 @@
 import { type Disk, openDisk, type Write } from "../disk/disk.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import { asError } from "../util/running.ts";
+import type { Appended, AppendRequest, Flushed } from "./append.ts";
 import {
   type CheckpointPage,
   type CheckpointRows,
@@ -13,7 +14,7 @@ import {
 import type { Journal, JournalDeps, JournalOptions, StreamPosition, Troubles } from "./contract.ts";
 import { type Format, type Stream, streams } from "./head.ts";
 import { type Opened, openEpoch } from "./opening.ts";
-import { type Appended, type AppendRequest, CommitQueue, type Flushed } from "./queue.ts";
+import { CommitQueue } from "./queue.ts";
 import { type Block, type Changes, type ChangesQuery, LogReader } from "./reader.ts";
 import { stageDatabase } from "./replacement.ts";
 import { type Replacement, Retention, type StreamUse } from "./retention.ts";
@@ -22,6 +23,7 @@ import type { SourceState } from "./source.ts";
 import * as tables from "./tables.ts";
 import { type ConsumerMarks, Watermarks } from "./watermarks.ts";
 
+export type { Appended, AppendRequest, FailedCommits } from "./append.ts";
 export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
 export type { CheckReport } from "./check.ts";
 export type {
@@ -34,7 +36,6 @@ export type {
 export type { Guard, LastCheck } from "./guard.ts";
 export { type BlockHead, type Format, type JournalRecord, type Stream, streams } from "./head.ts";
 export { type Inspected, type Inspection, inspectWhole } from "./inspection.ts";
-export type { Appended, AppendRequest, FailedCommits } from "./queue.ts";
 export type { Block, Changes, ChangesQuery } from "./reader.ts";
 export type { Occurrences } from "./recent.ts";
 export { openGuarded } from "./recovery.ts";

@@ -3,61 +3,16 @@
 import { type Disk, type Room, type Write, writesMax } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
+import type { Appended, AppendRequest, FailedCommits, Flushed } from "./append.ts";
 import { encodeBlocks } from "./block.ts";
 import { FlushBudget } from "./flush-budget.ts";
 import { FlushTimes } from "./flush-times.ts";
 import { type Format, type JournalRecord, lastOfRecord, type Stream } from "./head.ts";
-import { type Occurrences, Recent } from "./recent.ts";
+import { pick } from "./pick.ts";
+import { Recent } from "./recent.ts";
 import { roomOf } from "./sizes.ts";
-import { recall, remember, type Sequences, type SourceNumber, type SourceState } from "./source.ts";
+import { recall, remember, type SourceState } from "./source.ts";
 import { blockKey, logTable, sourceWrite } from "./tables.ts";
-
-/** Records to append to one stream. */
-export interface AppendRequest {
-  readonly stream: Stream;
-  /** Makes the request known again when it is repeated. */
-  readonly source?: SourceNumber;
-  /** `now` commits at once; `group` waits at most `flushMaxMs`. */
-  readonly flush: "now" | "group";
-  /** `urgent` for what finds room where other records do not. */
-  readonly room?: "urgent";
-  /** The most records `build` returns. */
-  readonly recordsMax: number;
-  /**
-   * Called in the order of requests when the commit is put together: once, and again after
-   * `settle(false)` where it is tried anew without companions that found no room or refused
-   * themselves.
-   * @param first sequence the first record gets.
-   * @returns the records, at least one. What it throws refuses this request alone.
-   */
-  readonly build: (first: number) => readonly JournalRecord[];
-  /**
-   * Records of the stream `event` that say who caused it, in the same commit. Called after `build`;
-   * what it throws refuses this request alone: it and its companions are settled as failed, and
-   * those are built anew. Never called for a request that is repeated.
-   */
-  readonly audit?: () => readonly JournalRecord[];
-  /** Called after the flush, in the order of requests, or when the commit failed. */
-  readonly settle?: (isFlushed: boolean) => void;
-}
-
-/** Sequences of the records; `repeated` when an earlier request wrote them. */
-export interface Appended extends Sequences {
-  readonly repeated: boolean;
-}
-
-/** Commits that failed since the opening. */
-export interface FailedCommits extends Occurrences {
-  /** None went well after the last one that failed. */
-  readonly isLast: boolean;
-}
-
-/** Streams that grew. */
-export interface Flushed {
-  readonly streams: readonly Stream[];
-  /** What their blocks take of the room. */
-  readonly bytes: Readonly<Partial<Record<Stream, number>>>;
-}
 
 interface QueueDeps {
   readonly clock: Clock;
@@ -96,7 +51,7 @@ interface Batch {
 }
 
 /** Work in one turn of the loop, so that others have theirs. */
-const turnMs = 8;
+const turnMs = 3;
 /** Requests in one commit: each may write a row of its source. */
 const requestsPerCommit = 700;
 /** Commits' worth of records that may wait. */
@@ -110,7 +65,10 @@ export class CommitQueue {
   readonly #stop = new AbortController();
   #waiting: Waiting[] = [];
   #records = 0;
-  #urgent = false;
+  /** Whether a request waits that is to be flushed now. */
+  #isUrgent = false;
+  /** Whether all that waits has waited long enough. */
+  #isDue = false;
   #isTimed = false;
   /** Whether the last commit found no room. */
   #isFull = false;
@@ -155,10 +113,10 @@ export class CommitQueue {
     const { promise, resolve, reject } = Promise.withResolvers<Appended>();
     this.#waiting.push({ request, atMs: this.#deps.clock.monotonicMs(), resolve, reject });
     this.#records += request.recordsMax;
-    if (request.flush === "now" || flushMaxMs === 0 || this.#records >= recordsPerCommitMax) {
-      this.#urgent = true;
-      this.#run();
-    } else this.#time();
+    if (request.flush === "now") this.#isUrgent = true;
+    if (flushMaxMs === 0 || this.#records >= recordsPerCommitMax) this.#isDue = true;
+    if (this.#isUrgent || this.#isDue) this.#run();
+    else this.#time();
     return promise;
   }
 
@@ -180,7 +138,7 @@ export class CommitQueue {
         this.#time();
         return;
       }
-      this.#urgent = true;
+      this.#isDue = true;
       this.#run();
     });
   }
@@ -190,45 +148,61 @@ export class CommitQueue {
     this.#running = this.#flush().finally(() => {
       this.#running = undefined;
       if (this.#waiting.length === 0) return;
-      if (this.#urgent) this.#run();
+      if (this.#isUrgent || this.#isDue) this.#run();
       else this.#time();
     });
   }
 
   async #flush(): Promise<void> {
     // What arrives in this turn of the loop shares the flush.
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    while (this.#waiting.length > 0 && this.#urgent) {
+    await turn();
+    while (this.#waiting.length > 0 && (this.#isUrgent || this.#isDue)) {
+      const isUrgent = this.#isUrgent;
       const taken = this.#take();
-      // What did not fit has waited long enough.
-      this.#urgent = this.#waiting.length > 0;
-      await this.#commit(taken);
+      // What did not fit has waited long enough; what did not go along with something urgent waits.
+      if (!isUrgent || this.#waiting.length === 0) this.#isDue = this.#waiting.length > 0;
+      await this.#commit(taken, isUrgent);
     }
   }
 
   #take(): Waiting[] {
-    let records = 0;
-    let count = 0;
-    for (const { request } of this.#waiting) {
-      const isFull = records + request.recordsMax > this.#options.recordsPerCommitMax;
-      if (isFull || count >= requestsPerCommit) break;
-      // While room is short, what may use more goes without what may not.
-      if (this.#isFull && request.room !== this.#waiting[0]?.request.room) break;
-      records += request.recordsMax;
-      count += 1;
+    const requests = this.#waiting.map(({ request }) => request);
+    const places = pick(requests, {
+      recordsMax: this.#options.recordsPerCommitMax,
+      requestsMax: requestsPerCommit,
+      isFull: this.#isFull,
+    });
+    const picked = new Set(places);
+    const taken: Waiting[] = [];
+    const left: Waiting[] = [];
+    for (const [at, waiting] of this.#waiting.entries()) {
+      (picked.has(at) ? taken : left).push(waiting);
     }
-    this.#records -= records;
-    return this.#waiting.splice(0, count);
+    for (const { request } of taken) this.#records -= request.recordsMax;
+    this.#setWaiting(left);
+    return taken;
   }
 
-  async #commit(taken: readonly Waiting[]): Promise<void> {
+  #setWaiting(waiting: Waiting[]): void {
+    this.#waiting = waiting;
+    this.#isUrgent = waiting.some(({ request }) => request.flush === "now");
+  }
+
+  /** Puts requests back before all others. */
+  #putBack(back: readonly Waiting[]): void {
+    for (const { request } of back) this.#records += request.recordsMax;
+    this.#setWaiting([...back, ...this.#waiting]);
+    this.#isDue = true;
+  }
+
+  async #commit(taken: readonly Waiting[], isUrgent: boolean): Promise<void> {
     const { clock, disk, heads, sources, flushed } = this.#deps;
-    const batch = this.#buildAll(taken);
+    const batch = await this.#buildAll(taken, isUrgent);
     const from = clock.monotonicMs();
     this.#budget.spend(from);
     try {
       const { writes, forgotten } = await this.#writesOf(batch);
-      await disk.commit(writes, roomFor(taken));
+      await disk.commit(writes, roomFor(batch.built));
       for (const source of forgotten) sources.delete(source);
     } catch (error) {
       this.#failed.note(clock.monotonicMs());
@@ -240,16 +214,27 @@ export class CommitQueue {
     this.#times.note(doneMs - from, doneMs);
     this.#doneMs = doneMs;
     for (const records of batch.records.values()) this.#appended += records.length;
+    await this.#settle(batch);
+    // Only now: values may be newer than the head says, never older.
     Object.assign(heads, batch.heads);
     for (const [source, state] of batch.sources) {
       sources.delete(source);
       sources.set(source, state);
     }
-    for (const { waiting, appended } of batch.built) {
-      if (!appended.repeated) waiting.request.settle?.(true);
-    }
     for (const { waiting, appended } of batch.built) waiting.resolve(appended);
     flushed({ streams: [...batch.records.keys()], bytes: batch.bytes });
+  }
+
+  async #settle({ built }: Batch): Promise<void> {
+    const { clock } = this.#deps;
+    let since = clock.monotonicMs();
+    for (const { waiting, appended } of built) {
+      if (appended.repeated) continue;
+      waiting.request.settle?.(true);
+      if (clock.monotonicMs() - since < turnMs) continue;
+      await turn();
+      since = clock.monotonicMs();
+    }
   }
 
   /** Where the common part of the room is full, what may use more is tried again without the rest. */
@@ -266,14 +251,12 @@ export class CommitQueue {
     }
     this.#isFull = isFull;
     if (!isFull || !isMixed) return;
-    for (const { waiting } of urgent) this.#records += waiting.request.recordsMax;
-    this.#waiting.unshift(...urgent.map(({ waiting }) => waiting));
-    this.#urgent = true;
+    this.#putBack(urgent.map(({ waiting }) => waiting));
   }
 
   /** Builds what can be built; what refuses itself halfway has the others built anew without it. */
-  #buildAll(taken: readonly Waiting[]): Batch {
-    let asked = [...taken];
+  async #buildAll(taken: readonly Waiting[], isUrgent: boolean): Promise<Batch> {
+    let asked = taken;
     for (;;) {
       const batch: Batch = {
         heads: { ...this.#deps.heads },
@@ -282,7 +265,7 @@ export class CommitQueue {
         built: [],
         bytes: {},
       };
-      const spoiler = asked.find((waiting) => !this.#build(batch, waiting));
+      const spoiler = await this.#buildSlices(batch, asked, isUrgent);
       if (spoiler === undefined) return batch;
       // What it staged is forgotten with all that was staged beside it.
       for (const { waiting, appended } of batch.built) {
@@ -292,6 +275,29 @@ export class CommitQueue {
       const built = batch.built.map(({ waiting }) => waiting);
       asked = [...built, ...asked.slice(asked.indexOf(spoiler) + 1)];
     }
+  }
+
+  /**
+   * Builds requests until one spoils the others; a group stops where something urgent came, which
+   * goes next. @returns what spoilt it.
+   */
+  async #buildSlices(
+    batch: Batch,
+    asked: readonly Waiting[],
+    isUrgent: boolean,
+  ): Promise<Waiting | undefined> {
+    const { clock } = this.#deps;
+    let since = clock.monotonicMs();
+    for (const [at, waiting] of asked.entries()) {
+      if (!this.#build(batch, waiting)) return waiting;
+      if (clock.monotonicMs() - since < turnMs) continue;
+      await turn();
+      since = clock.monotonicMs();
+      if (isUrgent || !this.#isUrgent) continue;
+      this.#putBack(asked.slice(at + 1));
+      return undefined;
+    }
+    return undefined;
   }
 
   /** @returns false when the request was refused after its records were staged. */
@@ -359,7 +365,7 @@ export class CommitQueue {
         this.#written[stream] += bytes.length;
         batch.bytes[stream] = (batch.bytes[stream] ?? 0) + roomOf(bytes);
         if (clock.monotonicMs() - since < turnMs) continue;
-        await new Promise<void>((resolve) => setImmediate(resolve));
+        await turn();
         since = clock.monotonicMs();
       }
     }
@@ -380,7 +386,7 @@ export class CommitQueue {
   /** Resolves when all that waits is flushed. */
   async drain(): Promise<void> {
     while (this.#waiting.length > 0 || this.#running !== undefined) {
-      this.#urgent = true;
+      this.#isDue = true;
       this.#run();
       await this.#running;
     }
@@ -410,7 +416,12 @@ export class CommitQueue {
   }
 }
 
+/** Another turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** What all of them may use. */
-function roomFor(taken: readonly Waiting[]): Room {
-  return taken.every(({ request }) => request.room === "urgent") ? "urgent" : "common";
+function roomFor(built: Batch["built"]): Room {
+  return built.every(({ waiting }) => waiting.request.room === "urgent") ? "urgent" : "common";
 }

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Disk } from "../../../src/disk/disk.ts";
-import { type AppendRequest, CommitQueue } from "../../../src/journal/queue.ts";
+import type { AppendRequest } from "../../../src/journal/append.ts";
+import { CommitQueue } from "../../../src/journal/queue.ts";
 import { hasCode, PlantError } from "../../../src/util/errors.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 
