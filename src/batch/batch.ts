@@ -50,4 +50,4 @@ export {
   type Stream,
   streams,
 } from "./records.ts";
-export { decodeBatch, decodePoints, encodeBatch, type Span } from "./sections.ts";
+export { decodeBatch, decodeOthers, decodePoints, encodeBatch, type Span } from "./sections.ts";

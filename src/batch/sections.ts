@@ -174,6 +174,17 @@ export function decodeBatch(body: Uint8Array, span: Span, recordsMax: number): B
   return records;
 }
 
+/** The records of a body that are no points; its points are passed over. @throws as `decodeBatch`. */
+export function decodeOthers(body: Uint8Array, span: Span, recordsMax: number): BatchRecord[] {
+  const records: BatchRecord[] = [];
+  for (const section of sectionsOf(body, span, recordsMax)) {
+    if (section.kind === "point") continue;
+    pushRecords(records, section);
+    endSection(section);
+  }
+  return records;
+}
+
 /**
  * Only the points of a body, in columns; undefined when it has none.
  * @throws as `decodeBatch`.

@@ -5,6 +5,7 @@ import {
   areExact,
   type BatchRecord,
   decodeBatch,
+  decodeOthers,
   decodePoints,
   encodeBatch,
   type PointColumns,
@@ -216,6 +217,17 @@ export function blockPoints(block: Uint8Array): PointColumns | undefined {
   }
   const { records } = decodeBlock(block);
   return pointColumns(records as unknown as readonly BatchRecord[], head.first);
+}
+
+/** The records of a block that are no points. @throws PlantError as `decodeBlock`. */
+export function blockOthers(block: Uint8Array): NumberedRecord[] {
+  const bytes = bufferOf(block);
+  const head = checkedHead(bytes);
+  if (bytes[4] === version && hasSections(bytes)) {
+    const records = inSections(bytes, (body) => decodeOthers(body, head, head.count));
+    return records as unknown as NumberedRecord[];
+  }
+  return decodeBlock(block).records.filter(({ kind }) => kind !== "point");
 }
 
 /** The checksum that a block says it has. */

@@ -24,7 +24,7 @@ import * as tables from "./tables.ts";
 import { type ConsumerMarks, Watermarks } from "./watermarks.ts";
 
 export type { Appended, AppendRequest, FailedCommits } from "./append.ts";
-export { blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
+export { blockOthers, blockPoints, decodeBlock, type NumberedRecord } from "./block.ts";
 export type { CheckReport } from "./check.ts";
 export type {
   Journal,

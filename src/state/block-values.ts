@@ -1,6 +1,6 @@
 // The values of a block of the log with their corrected times, in columns.
 // It must not know who reads them.
-import { type Block, blockPoints, decodeBlock, type NumberedRecord } from "../journal/journal.ts";
+import { type Block, blockOthers, blockPoints, type NumberedRecord } from "../journal/journal.ts";
 import { type Corrections, correctedWall } from "./time-correction.ts";
 
 /** Values of one block; columns of the same length. */
@@ -54,5 +54,5 @@ export function blockValues({ head, bytes }: Block, corrections: Corrections): B
 /** Records of a block that are no points; none where the columns say that there are none. */
 export function otherRecords({ head, bytes }: Block, points: number): readonly NumberedRecord[] {
   if (points === head.count) return [];
-  return decodeBlock(bytes).records.filter(({ kind }) => kind !== "point");
+  return blockOthers(bytes);
 }

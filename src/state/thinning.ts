@@ -23,8 +23,8 @@ export interface ThinningOptions {
   readonly bytesMax?: number;
 }
 
-/** Larger bodies would not fit a batch. */
-export const coverBytesMax = 131_072;
+/** Putting a cover together is one turn of the loop: larger ones would keep others waiting. */
+export const coverBytesMax = 65_536;
 /** About the bytes of an entry of a cover as JSON, without its texts. */
 const weights = { definition: 60, last: 32, row: 62, correction: 40 } as const;
 

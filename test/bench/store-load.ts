@@ -1,6 +1,6 @@
 // The load generator of the store bench: our client asking the store over the broker, one job per
 // process, its findings as one line of JSON. It must not know the store's insides.
-// Usage: ENDPOINT sets|singles|gets|changes|list|fill|history|once WORDS…
+// Usage: ENDPOINT sets|singles|gets|changes|list|bulk|past|look|stats WORDS…
 import { type Client, startClient } from "../../src/client/client.ts";
 import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
@@ -54,9 +54,10 @@ async function sets(window: number, ms: number, rate: number): Promise<Found> {
   /** Milliseconds until the next call is due; nothing when all are made. */
   const due = () => {
     const now = clock.monotonicMs() - from;
-    if (now >= ms) return undefined;
+    const at = rate === 0 ? now : Math.max(now, (calls * 1000) / rate);
+    if (at >= ms) return undefined;
     calls += 1;
-    return rate === 0 ? 0 : Math.max(0, ((calls - 1) * 1000) / rate - now);
+    return at - now;
   };
   const ask = async (at: number) => {
     const batch = { flush: "group", count: pointsPerCall, source: `s${at}` } as const;
@@ -74,7 +75,7 @@ async function sets(window: number, ms: number, rate: number): Promise<Found> {
   const whole = sums.slice(0, Math.max(1, Math.floor(ms / minuteMs)));
   const perSecond = (1000 * total) / spentMs;
   const worst = ms < minuteMs ? perSecond : Math.min(...whole) / 60;
-  return { perSecond, worstMinute: worst };
+  return { points: total, perSecond, worstMinute: worst };
 }
 
 /** Single durable sets for MS, PAUSE ms apart: over all, and the worst minute's p99. */
@@ -227,15 +228,29 @@ async function changes(count: number): Promise<Found> {
   const wanted = Math.min(count, head - first + 1);
   const from = clock.monotonicMs();
   let after = first - 1;
-  const parts = client.stream(service, "changes", { stream: "state", after, parts: true });
-  for await (const part of parts) {
-    const { last } = part as { last: number };
-    after = last;
-    if (after >= first - 1 + wanted) break;
+  try {
+    const parts = client.stream(service, "changes", { stream: "state", after, parts: true });
+    for await (const part of parts) {
+      const { last } = part as { last: number };
+      after = last;
+      if (after >= first - 1 + wanted) break;
+    }
+  } finally {
+    // A consumer that stays keeps the log from being trimmed.
+    await call(client, "consumer-remove", { consumer: "bench" });
   }
   const ms = clock.monotonicMs() - from;
-  await call(client, "consumer-remove", { consumer: "bench" });
   return { perSecond: (1000 * (after - first + 1)) / ms, records: after - first + 1 };
+}
+
+/** The statistics of the store that are numbers. */
+async function stats(): Promise<Found> {
+  const found = (await call(await connect(), "stats", {})) as Record<string, unknown>;
+  const numbers: Record<string, number> = {};
+  for (const [name, value] of Object.entries(found)) {
+    if (typeof value === "number") numbers[name] = value;
+  }
+  return numbers;
 }
 
 /** Numbers among the words. */
@@ -252,6 +267,7 @@ const jobs: Readonly<Record<string, () => Promise<Found>>> = {
   past: () => past(at(0), at(1)),
   look: () => look(at(0), at(1), at(2)),
   changes: () => changes(at(0)),
+  stats,
 };
 const run = jobs[job];
 if (run === undefined) throw new Error(`there is no job ${job}`);

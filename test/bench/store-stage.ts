@@ -1,7 +1,7 @@
 // The gateway of the store bench: a broker and a store as processes of their own, as their units
 // start them, and our load generators. It must not know what is measured.
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -97,10 +97,4 @@ function readyOf(child: ChildProcess, part: string): Promise<void> {
     });
     child.once("exit", () => reject(new Error(`plantd run ${part} ended: ${heard.join("\n")}`)));
   });
-}
-
-/** Bytes a process has given to block devices, as the kernel counts them. @see proc(5), io */
-export function writtenBy(pid: number): number {
-  const text = readFileSync(`/proc/${pid}/io`, "utf8");
-  return Number(/^write_bytes: (\d+)/m.exec(text)?.[1]);
 }

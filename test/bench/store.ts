@@ -7,7 +7,9 @@ import { node } from "./broker-peers.ts";
 import { alone, type BenchContext, compare, type Row } from "./harness.ts";
 import { memoryOf } from "./process-figures.ts";
 import { insideRows } from "./store-inside.ts";
-import { type Gateway, startGateway, writtenBy } from "./store-stage.ts";
+import { logRows } from "./store-log.ts";
+import { startGateway } from "./store-stage.ts";
+import { wearRows } from "./store-wear.ts";
 
 /** Ours beside a figure that was set as a goal, not measured. */
 function against(
@@ -69,7 +71,8 @@ async function historyRows(context: BenchContext): Promise<readonly Row[]> {
   const gateway = await startGateway(context, { store: { mapMiB: 4096, checkpointMs: 5000 } });
   say(`history: writing ${days} days at one value per second`);
   const past = await gateway.load("past", String(days), "10");
-  await clock.sleep(12_000);
+  // The first answer waits until all is rolled up.
+  await gateway.load("look", String(days), "500", "1");
   const { ms = 0, samples = 0 } = await gateway.load("look", String(days), "500", "5");
   const hour = await gateway.load("look", String(1 / 24), "60", "20");
   await gateway.end();
@@ -127,44 +130,13 @@ async function sizeRows(context: BenchContext): Promise<readonly Row[]> {
   ];
 }
 
-/** Bytes on the device per point at 1,000 points/s, and when nothing changes. */
-async function wearRows(context: BenchContext): Promise<readonly Row[]> {
-  const { isQuick, say } = context;
-  const ms = isQuick ? 20_000 : 300_000;
-  const rows: Row[] = [];
-  for (const [flushMaxMs, goal] of [
-    [1000, 60],
-    [10_000, 10],
-  ] as const) {
-    say(`wear: flushMaxMs ${flushMaxMs}`);
-    const gateway = await startGateway(context, { store: { flushMaxMs } });
-    // The first values define their points, and the file finds its size.
-    await gateway.load("sets", "16", String(flushMaxMs * 2), "10");
-    const { bytes, points } = await wearOf(gateway, ms);
-    const job = `written to the device at 1,000 points/s, flushMaxMs ${flushMaxMs}`;
-    rows.push(atMost(job, "B/point", bytes / points, goal));
-    await clock.sleep(flushMaxMs + 62_000);
-    const before = writtenBy(gateway.pid);
-    await clock.sleep(isQuick ? 10_000 : 120_000);
-    const idle = writtenBy(gateway.pid) - before;
-    rows.push(alone(`the same, when nothing changes`, "B", [idle]));
-    await gateway.end();
-  }
-  return rows;
-}
-
-async function wearOf(gateway: Gateway, ms: number): Promise<{ bytes: number; points: number }> {
-  const before = writtenBy(gateway.pid);
-  const { perSecond = 0 } = await gateway.load("sets", "256", String(ms), "10");
-  return { bytes: writtenBy(gateway.pid) - before, points: (perSecond * ms) / 1000 };
-}
-
 const groups: Readonly<Record<string, (context: BenchContext) => Promise<readonly Row[]>>> = {
   inside: insideRows,
   bus: busRows,
   history: historyRows,
   sizes: sizeRows,
   wear: wearRows,
+  log: logRows,
 };
 
 /** Runs the bench; of `STORE_BENCH`, groups by name, only those. */
