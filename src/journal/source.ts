@@ -69,7 +69,7 @@ const version = 1;
 const brace = 0x7b;
 
 // version | running time in seconds | run | 1 and the run before, or 0 | count | per request:
-// number, as a difference to the one before; first sequence; last less first. Integers are LEB128.
+// number, as a difference to the one before; first sequence; how many. Integers are LEB128.
 
 /** The row of a source. */
 export function encodeSource({ run, previous, recent, runSeconds = 0 }: SourceState): Uint8Array {
