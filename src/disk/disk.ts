@@ -72,26 +72,34 @@ export interface Disk extends AsyncDisposable {
    * commit fails: the package, and its memory, are not to be trusted, so the process should end.
    */
   readonly failed: Promise<PlantError>;
+  /** @throws PlantError STORE_CROWDED, STORE_DAMAGED, STORE_CLOSED. */
   get(table: string, key: Uint8Array): Uint8Array | undefined;
+  /** Rows as they were when the reading began. @throws as `get`. */
   range(table: string, options?: RangeOptions): Iterable<Row>;
   /**
    * All of `writes` or none of them; resolves after the flush to the device. The last of the room
    * is a reserve: `urgent` writes may use one half of it, and all of it is for those without which
    * no room can be made.
    * @throws PlantError STORE_FULL when the room or the medium is used up; LIMIT_REACHED above
-   * `writesMax` writes; STORE_CLOSED after disposal.
+   * `writesMax` writes; STORE_FAILED when the medium refused; STORE_CLOSED after disposal.
    */
   commit(writes: readonly Write[], room?: Room): Promise<void>;
-  /** Writes a compact copy to `path` (temporary file, fsync, rename); returns its bytes. */
+  /**
+   * Writes a compact copy to `path` (temporary file, fsync, rename); returns its bytes.
+   * @throws an error of the system.
+   */
   backup(path: string): Promise<number>;
+  /** May look at every table, when something was written since the last time. */
   stats(): DiskStats;
 }
 
+/** Where an environment is, and how large it may get. */
 export interface DiskOptions {
+  /** Made when absent, with mode 0700. */
   readonly folder: string;
-  /** Room for all tables; more is refused with STORE_FULL. */
+  /** Room for all tables, in bytes; more is refused with STORE_FULL. */
   readonly roomBytes: number;
-  /** How far the file is written with zeros ahead of use; 0 when absent. */
+  /** How far the file is written with zeros ahead of use, in bytes; 0 when absent. */
   readonly aheadBytes?: number;
 }
 

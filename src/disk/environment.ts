@@ -27,6 +27,7 @@ export interface EnvironmentFigures {
   readonly pagesWritten: number;
 }
 
+/** The figures of what the package tells of an environment. */
 export function figuresOf(stats: unknown): EnvironmentFigures {
   return stats as EnvironmentFigures;
 }

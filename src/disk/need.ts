@@ -45,6 +45,7 @@ export interface Most {
   readonly isPut: boolean;
 }
 
+/** @param liveBytes pages in use: no more than these are copied. */
 export function mostOf(writes: readonly Write[], pageBytes: number, liveBytes: number): Most {
   let bytes = pagesPerCommit * pageBytes;
   let longest = 0;

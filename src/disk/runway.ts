@@ -9,6 +9,7 @@ const patience = 256;
 /** What a medium says that is full or failing: the commits' own flushes hear it, too, and tell. */
 const mediumCodes = ["ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "ENOENT", "EMFILE", "ENFILE"];
 
+/** Which file has zeros ahead, and how far. Sizes in bytes. */
 export interface RunwayOptions {
   readonly path: string;
   /** How far zeros are written beyond what is used; 0 for never. */

@@ -14,18 +14,24 @@ import type { SideTable } from "./side-table.ts";
 import type { CheckpointMark, EpochEntry, SideName } from "./tables.ts";
 import type { ConsumerMarks } from "./watermarks.ts";
 
+/** What a journal works with. */
 export interface JournalDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
 }
 
+/** How a journal is kept; the settings of the section `store` in bytes and milliseconds. */
 export interface JournalOptions {
+  /** Folder of the database; made when absent. */
   readonly folder: string;
+  /** Room for all tables, in bytes; the file may grow to 1.5 times as much. */
   readonly roomBytes: number;
+  /** The longest wait of a group for its flush, in milliseconds; 0 commits each at once. */
   readonly flushMaxMs: number;
+  /** Records of one commit; five times as many may wait. */
   readonly recordsPerCommitMax: number;
-  /** How long acknowledged records stay, in running time from the acknowledgement. */
+  /** How long acknowledged records stay: ms of running time from the acknowledgement. */
   readonly keepMs: number;
   /** Flushes in an hour above which groups wait longer; 0, or absent, for any number. */
   readonly flushesPerHourMax?: number;
@@ -46,8 +52,9 @@ export interface StreamPosition {
   readonly first: number;
   /** Sequence of the last flushed record; 0 before the first. */
   readonly head: number;
+  /** The last sequence it acknowledged; at most `head`. */
   readonly watermark: number;
-  /** Wall clock of the oldest commit above the watermark. */
+  /** Wall clock of the oldest commit above the watermark, in ms since 1970. */
   readonly oldestWallMs?: number;
 }
 
@@ -55,19 +62,24 @@ export interface StreamPosition {
 export interface Journal extends Running {
   /** The epoch of this opening, 32 hexadecimal digits. */
   readonly epoch: string;
+  /** Epochs with records, the newest last. */
   readonly lineage: readonly EpochEntry[];
   /** What it is written in. In format 1 a record stands for one sequence. */
   readonly format: Format;
   /** Milliseconds the store has run since its database was made; a crash may cost the last ones. */
   runMs(): number;
+  /** Sequence of the last flushed record; 0 before the first. */
   head(stream: Stream): number;
   /**
    * Appends records and answers after the flush.
-   * @throws PlantError SOURCE_NUMBER_OLD, STORE_FULL, STORE_BUSY, STORE_CLOSED, and what `build`
-   * throws.
+   * @throws PlantError SOURCE_NUMBER_OLD, LIMIT_REACHED, STORE_FULL, STORE_FAILED, STORE_BUSY,
+   * STORE_CLOSED, and what `build` throws.
    */
   append(request: AppendRequest): Promise<Appended>;
-  /** @throws PlantError SEQUENCE_AHEAD, SEQUENCE_GONE, STORE_DAMAGED. */
+  /**
+   * Flushed records after a sequence, of one epoch, in order.
+   * @throws PlantError SEQUENCE_AHEAD, SEQUENCE_GONE, STORE_DAMAGED.
+   */
   read(query: ChangesQuery): Changes;
   /** Whole blocks in order, from the one that holds the sequence after `after`. */
   blocks(stream: Stream, after: number): Iterable<Block>;
@@ -77,7 +89,8 @@ export interface Journal extends Running {
   grown(stream: Stream, signal: AbortSignal): Promise<void>;
   /**
    * Moves a consumer's watermark, durably; back no further than what is kept.
-   * @throws PlantError SEQUENCE_AHEAD.
+   * @returns where it stands then.
+   * @throws PlantError SEQUENCE_AHEAD; LIMIT_REACHED where it is new and there are too many.
    */
   ack(consumer: string, stream: Stream, sequence: number): Promise<number>;
   /**
@@ -86,7 +99,10 @@ export interface Journal extends Running {
    * @throws as `ack`.
    */
   welcome(consumer: string, stream: Stream, sequence: number): Promise<number>;
-  /** Where a consumer stands; one not seen before is registered, durably, and holds records. */
+  /**
+   * Where a consumer stands; one not seen before is registered, durably, and holds records.
+   * @throws PlantError LIMIT_REACHED.
+   */
   position(consumer: string): Promise<Record<Stream, StreamPosition>>;
   /**
    * From now on a consumer holds records of some streams, and of no others.
@@ -95,6 +111,7 @@ export interface Journal extends Running {
   addConsumer(consumer: string, held: readonly Stream[]): Promise<void>;
   /** Forgets a consumer; whether there was one. */
   removeConsumer(consumer: string): Promise<boolean>;
+  /** Who holds records, and where each stands. */
   consumers(): readonly ConsumerMarks[];
   /** What a stream takes of the room, and what of it may change. */
   use(stream: Stream): StreamUse;
@@ -121,6 +138,7 @@ export interface Journal extends Running {
   /**
    * Writes pages (`undefined` removes), in commits of bounded size, and then the mark, which says
    * that all pages are as new as it or newer. Without a mark more pages follow.
+   * @throws PlantError STORE_FULL, STORE_FAILED, STORE_CLOSED; some pages may be written then.
    */
   saveCheckpoint(pages: CheckpointRows<Uint8Array>, mark?: CheckpointMark): Promise<void>;
   /** The same in the layout of format 1: a JSON text per point, and always a mark. */
@@ -130,10 +148,17 @@ export interface Journal extends Running {
    * where their stream is above its quota or room runs short; returns how many.
    */
   trim(): Promise<number>;
+  /**
+   * Writes a compact copy to `path`, with all that waited for its flush.
+   * @returns its bytes.
+   * @throws an error of the system.
+   */
   backup(path: string): Promise<number>;
   /**
    * Replaces all by the database in `file` and opens a new epoch. Until the last moment a failure
    * changes nothing; after it, `ended` settles with the error.
+   * @returns the new epoch.
+   * @throws PlantError STORE_FAILED, and as `openJournal`.
    */
   restore(file: string): Promise<string>;
   /** Bytes of blocks put since opening, per stream. */
@@ -143,6 +168,7 @@ export interface Journal extends Running {
    * fails, `ended` settles with the error.
    */
   upgrade(): Promise<Format>;
+  /** Counters since opening, and sizes in bytes: see `stats` in docs/reference/services.md. */
   stats(): Readonly<Record<string, number>>;
   /** What went wrong since the opening: commits that failed, reads that found damage. */
   troubles(): Troubles;

@@ -8,6 +8,7 @@ import { decodeSource, encodeSource, type SourceState } from "./source.ts";
 
 /** The newest layout of the tables. */
 export const newestFormat: Format = 2;
+/** Tables by what is in them; docs/reference/state.md has their keys and bytes. */
 export const metaTable = "meta";
 export const logTable = "log";
 export const sourceTable = "source";
@@ -85,6 +86,7 @@ export function readFormat(disk: Disk): Format | undefined {
   throw new PlantError("STORE_DAMAGED", { reason: "the format of the database is none" });
 }
 
+/** The row that says the format. */
 export function formatWrite(version: Format): Write {
   return metaWrite("format", { version });
 }
@@ -94,10 +96,12 @@ export function runWrite(runMs: number): Write {
   return metaWrite("run", { runMs: Math.round(runMs) });
 }
 
+/** Epochs, the newest last; none in a new database. @throws PlantError STORE_DAMAGED. */
 export function readLineage(disk: Disk): EpochEntry[] {
   return (readJson(disk, "lineage") as EpochEntry[] | undefined) ?? [];
 }
 
+/** The row of the epochs. */
 export function lineageWrite(lineage: readonly EpochEntry[]): Write {
   return metaWrite("lineage", lineage);
 }
@@ -126,6 +130,7 @@ export function readHeads(
 
 const markPrefix = "mark/";
 
+/** Watermarks of all consumers. @throws PlantError STORE_DAMAGED. */
 export function readMarks(disk: Disk): Map<string, Record<Stream, number>> {
   const marks = new Map<string, Record<Stream, number>>();
   const bounds = { from: textKey(markPrefix), to: textKey("mark0") };
@@ -136,10 +141,12 @@ export function readMarks(disk: Disk): Map<string, Record<Stream, number>> {
   return marks;
 }
 
+/** The row of a consumer's watermarks. */
 export function marksWrite(consumer: string, marks: Record<Stream, number>): Write {
   return metaWrite(markPrefix + consumer, marks);
 }
 
+/** Removes all that is kept of a consumer. */
 export function markRemoval(consumer: string): Write[] {
   return [markPrefix, farPrefix].map((prefix) => ({
     table: metaTable,
@@ -155,10 +162,12 @@ export interface SizeRow {
   readonly coverBytes: number;
 }
 
+/** What the streams took when it was last written. @throws PlantError STORE_DAMAGED. */
 export function readSizes(disk: Disk): Record<Stream, SizeRow> | undefined {
   return readJson(disk, "sizes") as Record<Stream, SizeRow> | undefined;
 }
 
+/** The row of what the streams take. */
 export function sizesWrite(rows: Record<Stream, SizeRow>): Write {
   return metaWrite("sizes", rows);
 }
@@ -170,10 +179,12 @@ export interface AgeSample {
 }
 export type AgeSamples = Readonly<Record<Stream, readonly AgeSample[]>>;
 
+/** Since when records have been acknowledged. @throws PlantError STORE_DAMAGED. */
 export function readAges(disk: Disk): AgeSamples | undefined {
   return readJson(disk, "ages") as AgeSamples | undefined;
 }
 
+/** The row of the samples. */
 export function agesWrite(samples: AgeSamples): Write {
   return metaWrite("ages", samples);
 }
@@ -187,6 +198,7 @@ export function readFar(disk: Disk): Set<string> {
   return new Set(rows.map(({ key }) => Buffer.from(key).toString().slice(farPrefix.length)));
 }
 
+/** The row that makes a consumer a far one. */
 export function farWrite(consumer: string): Write {
   return metaWrite(farPrefix + consumer, true);
 }
@@ -209,15 +221,18 @@ export function sourceWrite(source: string, state: SourceState | undefined, form
   return { table: sourceTable, key, value };
 }
 
+/** How far the last checkpoint reaches, if there is one. @throws PlantError STORE_DAMAGED. */
 export function readCheckpoint(disk: Disk): CheckpointMark {
   const found = readJson(disk, "checkpoint") as CheckpointMark | undefined;
   return found ?? { sequence: 0, nextIndex: 1 };
 }
 
+/** The row of the mark. */
 export function checkpointWrite(mark: CheckpointMark): Write {
   return metaWrite("checkpoint", mark);
 }
 
+/** Rows of a checkpoint of format 1, as JSON. @throws PlantError STORE_DAMAGED. */
 export function* readPoints(disk: Disk): Iterable<{ index: number; text: string }> {
   for (const { key, value } of disk.range(pointTable)) {
     yield { index: Buffer.from(key).readUInt32BE(0), text: Buffer.from(value).toString() };

@@ -2,6 +2,7 @@
 // Pure; it must not know where values come from or where aggregates are kept.
 import type { Quality } from "./points.ts";
 
+/** Widths of aggregates, in milliseconds. */
 export const minuteMs = 60_000;
 export const quarterMs = 900_000;
 

@@ -28,6 +28,7 @@ import { SchemaBook } from "./schema-book.ts";
 import { Watchers } from "./watch.ts";
 import { WearLedger } from "./wear.ts";
 
+/** What state works with. */
 export interface StateDeps {
   readonly clock: Clock;
   readonly log: Log;
@@ -39,6 +40,7 @@ export interface StateDeps {
   readonly sync?: () => ClockSync;
 }
 
+/** The section `store`, and where files are. */
 export type StateConfig = Config["store"] & {
   /** Folder of the backups. */
   readonly backups: string;

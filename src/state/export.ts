@@ -34,6 +34,7 @@ const version = 1;
 /** Source of points whose line names none. */
 export const presetSource = "import";
 
+/** The first line of an export. */
 export function headerLine(header: Omit<ExportHeader, "format" | "version">): string {
   return JSON.stringify({ format: "plantd-points", version, ...header });
 }

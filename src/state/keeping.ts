@@ -40,7 +40,9 @@ export interface KeepingEvent {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
+/** When values may become aggregates. */
 export interface KeeperOptions {
+  /** Age in running time, in milliseconds. */
   readonly thinAfterMs: number;
 }
 

@@ -2,7 +2,9 @@
 // It must not know where points are kept.
 import type { ClockSync, Stamp } from "../util/clock.ts";
 
+/** How far a value is to be trusted. */
 export type Quality = "good" | "uncertain" | "bad";
+/** What a value is; 64-bit integers are decimal texts. */
 export type PointType = "bool" | "i64" | "u64" | "f64" | "text" | "json";
 
 /** How far a clock can be trusted, in the order of the numbers they are kept by. */

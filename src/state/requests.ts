@@ -190,6 +190,7 @@ export function checkJson(what: string, value: unknown): void {
   boundJson(what, value);
 }
 
+/** @throws PlantError LIMIT_REACHED above `limits.valueBytes` as JSON. */
 export function boundJson(what: string, value: unknown): void {
   bound(`${what} bytes`, Buffer.byteLength(JSON.stringify(value)), limits.valueBytes);
 }
@@ -207,6 +208,7 @@ function depthOf(what: string, value: unknown, most: number): number {
   return deepest + 1;
 }
 
+/** REQUEST_MALFORMED with one flaw, in words. */
 export function malformed(reason: string): PlantError {
   return new PlantError("REQUEST_MALFORMED", { reason, count: 1 });
 }

@@ -5,6 +5,7 @@ import { type Aggregate, minuteMs, quarterMs } from "./aggregate.ts";
 import { hourMs } from "./gathering.ts";
 import { decodePoint, decodeRow, encodeRow, type Grid, pointsPerRow } from "./rollup-rows.ts";
 
+/** Minutes by the hour, or quarter-hours by the day. */
 export type Level = "minute" | "quarter";
 
 /** Widths of one aggregate and of one segment. */
@@ -54,6 +55,7 @@ const commitBytes = 262_144;
 /** The rows of a segment are numbered from 1; 0 is its head. */
 const headRow = 0;
 
+/** Where a segment begins, in milliseconds since 1970. */
 export function segmentStartMs({ level, span }: Pick<Segment, "level" | "span">): number {
   return span * widths[level].segmentMs;
 }
@@ -73,12 +75,14 @@ function keyOf(level: Level, span: number, serial: number, row: number): Uint8Ar
 
 const markKey = Buffer.from([0, 0]);
 
+/** How far the log is rolled up; nowhere at first. @throws PlantError STORE_DAMAGED. */
 export function readMark(table: SideTable): RollupMark {
   const bytes = table.get(markKey);
   if (bytes === undefined) return { position: 0, serial: 0 };
   return JSON.parse(Buffer.from(bytes).toString()) as RollupMark;
 }
 
+/** Writes the mark, durably. @throws as `SideTable.write`. */
 export async function writeMark(table: SideTable, mark: RollupMark): Promise<void> {
   const value = Buffer.from(JSON.stringify(mark));
   await table.write([{ key: markKey, value }], "reserve");

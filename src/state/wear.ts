@@ -29,6 +29,7 @@ export interface WearDay {
   readonly perStream: Readonly<Record<string, number>>;
 }
 
+/** What is told of the wear, in bytes given to the device. */
 export interface WearReport {
   readonly todayBytes: number;
   /** Bytes of a day: the mean of the last week's whole days, or today's rate; null before that. */

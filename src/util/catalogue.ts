@@ -652,7 +652,7 @@ export const catalogue = {
     1,
     "The store is damaged: {reason}",
     ["the medium lost or changed what was written"],
-    "if the store does not start, move its folder aside and start it again; then plant backup restore PATH",
+    "start the store again: it replaces what is damaged; then plant backup losses",
   ),
   STORE_SHORT: entry(
     1,
@@ -772,7 +772,7 @@ export const catalogue = {
     missing,
     "There is no consumer {consumer}",
     ["the name is misspelt", "it was removed before"],
-    "plant state list",
+    "plant state consumers list",
   ),
   SCOPE_EXISTS: entry(
     1,
