@@ -18,6 +18,14 @@ export const rewrittenTables: readonly string[] = [metaTable, sourceTable];
 /** Tables of derived rows, by the names their owners know. */
 export const sideTables = ["rollup", "boot", "wear"] as const;
 export type SideName = (typeof sideTables)[number];
+/** All tables but that of pages, which has none without what is in the others. */
+export const everyTable: readonly string[] = [
+  metaTable,
+  logTable,
+  sourceTable,
+  pointTable,
+  ...sideTables,
+];
 const sequenceMax = 2 ** 53;
 
 /** One opening of the store for writing. */
