@@ -104,7 +104,7 @@ export class Rollup {
     return Math.floor((this.#deps.clock.wallMs() - graceMs) / hourMs);
   }
 
-  /** Records of `state` up to here are rolled up: of others a crash leaves only what the log has. */
+  /** Records of `state` up to here are rolled up: no others may be trimmed or thinned. */
   rolledUpTo(): number {
     return this.#gaveWay ? this.#frontier : this.#mark.position;
   }
