@@ -61,7 +61,7 @@ test("a cover that holds more records than its block says is damage", () => {
   assert.equal(blockPoints(block), undefined);
 });
 
-const counts = { 1: 1000, 2: 8192 } as const;
+const counts = { 1: 1000, 2: 4096 } as const;
 for (const format of [1, 2] as const) {
   test(`a block of format ${format} has ${counts[format]} records at most, all in order`, () => {
     const max = counts[format];

@@ -227,7 +227,7 @@ test("records too many or too large for one block make several, without a gap", 
     });
   }
   const heads = [...journal.blocks("state", 0)].map(({ head: found }) => found);
-  assert.ok(heads.length > 5 && heads.every(({ count }) => count <= 8192));
+  assert.ok(heads.length > 5 && heads.every(({ count }) => count <= 4096));
   assert.deepEqual(
     heads.slice(1).map(({ first }) => first),
     heads.slice(0, -1).map(({ last }) => last + 1),
