@@ -5,27 +5,14 @@ import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import { inSlices } from "../util/slices.ts";
-import { type Aggregate, widen } from "./aggregate.ts";
+import type { Aggregate } from "./aggregate.ts";
 import { blockValues, otherRecords } from "./block-values.ts";
 import { Gathering, hourMs } from "./gathering.ts";
 import { LogSpans } from "./log-spans.ts";
 import { PointNames } from "./point-names.ts";
 import { nextStep, type RollupLimits } from "./rollup-retention.ts";
-import {
-  type Level,
-  type RollupMark,
-  type RollupRow,
-  readAggregates,
-  readMark,
-  readRow,
-  readSegments,
-  removeSegment,
-  type Segment,
-  segmentStartMs,
-  widths,
-  writeMark,
-  writeSegment,
-} from "./segments.ts";
+import { type HourRows, SegmentShelf } from "./segment-shelf.ts";
+import { type Level, type RollupRow, readAggregates } from "./segments.ts";
 import { Corrections, correctionOf } from "./time-correction.ts";
 
 export interface RollupDeps {
@@ -69,8 +56,7 @@ export class Rollup {
   readonly #limits: RollupLimits;
   readonly #max: number | undefined;
   readonly #table: SideTable;
-  #mark: RollupMark = { position: 0, serial: 0 };
-  #segments: readonly Segment[] = [];
+  readonly #shelf: SegmentShelf;
   #gathering: Gathering;
   /** The last record that was gathered. */
   #frontier = 0;
@@ -81,8 +67,6 @@ export class Rollup {
   #damaged = 0;
   #flushedAtMs: number;
   #flushedHour: number;
-  /** Rises when segments are removed. */
-  #generation = 0;
   #working: Promise<unknown> = Promise.resolve();
   #isOpen = false;
   #isEnded = false;
@@ -94,6 +78,11 @@ export class Rollup {
     this.#limits = limits;
     this.#max = slotsMax;
     this.#table = deps.journal.side("rollup");
+    this.#shelf = new SegmentShelf({
+      table: this.#table,
+      runMs: () => deps.journal.runMs(),
+      inSlices: () => inSlices(deps.clock),
+    });
     this.corrections = new Corrections(deps.boot);
     this.#gathering = new Gathering(slotsMax);
     this.#flushedAtMs = deps.clock.monotonicMs();
@@ -106,7 +95,7 @@ export class Rollup {
 
   /** Records of `state` up to here are rolled up: no others may be trimmed or thinned. */
   rolledUpTo(): number {
-    return this.#gaveWay ? this.#frontier : this.#mark.position;
+    return this.#gaveWay ? this.#frontier : this.#shelf.position;
   }
 
   /** One thing at a time, in the order in which it was asked for. */
@@ -166,35 +155,16 @@ export class Rollup {
   async #open(): Promise<void> {
     if (this.#isOpen) return;
     const table = this.#table;
-    this.#mark = readMark(table);
-    await this.#clean();
-    this.#segments = [...readSegments(table)].sort(byStart);
+    await this.#shelf.open();
     this.names.load(table);
     this.spans.load(table);
     for (const { value } of this.#deps.journal.side("boot").range(correctionBounds)) {
       const correction = correctionOf(JSON.parse(Buffer.from(value).toString()));
       if (correction !== undefined) this.corrections.learn(correction);
     }
-    this.#frontier = this.#mark.position;
+    this.#frontier = this.#shelf.position;
     this.spans.cut(this.#frontier);
     this.#isOpen = true;
-  }
-
-  /** Removes segments that were begun and not ended, and those that were replaced. */
-  async #clean(): Promise<void> {
-    const { begun, replaced, position, serial } = this.#mark;
-    if (begun === undefined && replaced === undefined) return;
-    for (const segment of [...readSegments(this.#table)]) {
-      const isReplaced = replaced !== undefined && isWithin(segment, replaced);
-      if (segment.serial === begun || isReplaced) await removeSegment(this.#table, segment);
-    }
-    await this.#note({ position, serial });
-  }
-
-  /** Writes the mark; what is believed of it changes after the flush. */
-  async #note(mark: RollupMark): Promise<void> {
-    await writeMark(this.#table, mark);
-    this.#mark = mark;
   }
 
   get #isShort(): boolean {
@@ -266,40 +236,26 @@ export class Rollup {
       if (record.kind !== "correction") continue;
       const correction = correctionOf(record.body);
       if (correction === undefined || !this.corrections.learn(correction)) continue;
-      if (correction.to > this.#mark.position) isOver = true;
+      if (correction.to > this.#shelf.position) isOver = true;
     }
     if (!isOver) return false;
     this.#gathering = new Gathering(this.#max);
-    this.#frontier = this.#mark.position;
+    this.#frontier = this.#shelf.position;
     this.spans.cut(this.#frontier);
     this.#waits = false;
     return true;
   }
 
-  /**
-   * Writes what is gathered: first that it is begun, then the rows, then that they count. Without
-   * the last of it a restart removes the rows and gathers them again.
-   */
+  /** Writes what is gathered, unless some of it may yet be corrected and there is room to wait. */
   async #flush(): Promise<void> {
-    if (this.#frontier === this.#mark.position && this.#gathering.size === 0) return;
+    if (this.#frontier === this.#shelf.position && this.#gathering.size === 0) return;
     if (this.#waits && !this.#isPressed && !this.#isShort) return;
-    const { clock, log, journal } = this.#deps;
-    const serial = this.#mark.serial + 1;
-    const { position } = this.#mark;
-    const pause = inSlices(clock);
+    const { clock, log } = this.#deps;
     this.spans.close();
     try {
-      await this.#clean();
-      await this.#note({ position, serial: serial - 1, begun: serial });
-      const written: Segment[] = [];
-      for (const span of this.#gathering.hours()) {
-        const segment = { level: "minute", span, serial, runMs: journal.runMs() } as const;
-        const rows = rowsOf(this.#gathering, span);
-        written.push(await writeSegment(this.#table, segment, rows, pause));
-      }
-      await this.#writeBeside();
-      await this.#note({ position: this.#frontier, serial });
-      this.#segments = [...this.#segments, ...written].sort(byStart);
+      const beside = () => this.#writeBeside();
+      const hours = hoursOf(this.#gathering);
+      await this.#shelf.add({ hours, position: this.#frontier, beside });
       this.#gathering = new Gathering(this.#max);
       this.#waits = false;
       this.#gaveWay = false;
@@ -340,39 +296,19 @@ export class Rollup {
     try {
       while (!this.#isEnded) {
         const { roomBytes = 0 } = journal.stats();
-        const step = nextStep(this.#segments, { runMs: journal.runMs(), roomBytes }, this.#limits);
+        const step = nextStep(
+          this.#shelf.segments,
+          { runMs: journal.runMs(), roomBytes },
+          this.#limits,
+        );
         if (step === undefined) return;
-        if (step.kind === "remove") await this.#remove(step.segments);
-        else await this.#widen(step.day, step.segments);
+        if (step.kind === "remove") await this.#shelf.remove(step.segments);
+        else await this.#shelf.widen(step.day, step.segments);
       }
     } catch (error) {
       if (!(error instanceof PlantError) || error.code === "STORE_CLOSED") throw error;
       log.warn("old rollups were not put away", { code: error.code, error });
     }
-  }
-
-  async #remove(segments: readonly Segment[]): Promise<void> {
-    this.#segments = this.#segments.filter((segment) => !segments.includes(segment));
-    this.#generation += 1;
-    for (const segment of segments) await removeSegment(this.#table, segment);
-  }
-
-  async #widen(day: number, parts: readonly Segment[]): Promise<void> {
-    await this.#clean();
-    const { position } = this.#mark;
-    const serial = this.#mark.serial + 1;
-    await this.#note({ ...this.#mark, begun: serial });
-    const runMs = Math.max(...parts.map((part) => part.runMs));
-    const rows = quarterRows(this.#table, parts);
-    const pause = inSlices(this.#deps.clock);
-    const segment = { level: "quarter", span: day, serial, runMs } as const;
-    const written = await writeSegment(this.#table, segment, rows, pause);
-    await this.#note({ position, serial, replaced: { day, below: serial } });
-    this.#segments = [...this.#segments.filter((known) => !parts.includes(known)), written].sort(
-      byStart,
-    );
-    this.#generation += 1;
-    await this.#clean();
   }
 
   /**
@@ -382,18 +318,15 @@ export class Rollup {
   async read(indices: readonly number[], fromMs: number, toMs: number): Promise<Gathered> {
     await this.follow();
     for (let round = 1; ; round += 1) {
-      const generation = this.#generation;
+      const { generation } = this.#shelf;
       const found = await this.#read(indices, fromMs, toMs);
-      if (generation === this.#generation || round === readingsMax) return found;
+      if (generation === this.#shelf.generation || round === readingsMax) return found;
     }
   }
 
   async #read(indices: readonly number[], fromMs: number, toMs: number): Promise<Gathered> {
     const frontier = this.#frontier;
-    const segments = this.#segments.filter((segment) => {
-      const startMs = segmentStartMs(segment);
-      return startMs < toMs && startMs + widths[segment.level].segmentMs > fromMs;
-    });
+    const segments = this.#shelf.within(fromMs, toMs);
     const isWanted = ({ startMs }: Aggregate) => startMs >= fromMs && startMs < toMs;
     const fresh = new Map(
       indices.map((index) => [index, this.#gathering.of(index, fromMs, toMs)] as const),
@@ -423,9 +356,9 @@ export class Rollup {
 
   stats(): Readonly<Record<string, number>> {
     return {
-      rollupBytes: this.#segments.reduce((sum, { bytes }) => sum + bytes, 0),
-      rollupSegments: this.#segments.length,
-      rollupWaiting: Math.max(0, this.#deps.journal.head("state") - this.#mark.position),
+      rollupBytes: this.#shelf.segments.reduce((sum, { bytes }) => sum + bytes, 0),
+      rollupSegments: this.#shelf.segments.length,
+      rollupWaiting: Math.max(0, this.#deps.journal.head("state") - this.#shelf.position),
       rollupDamaged: this.#damaged,
     };
   }
@@ -433,36 +366,10 @@ export class Rollup {
 
 const correctionBounds = { from: Buffer.from("c/"), to: Buffer.from("c0") };
 
-function byStart(a: Segment, b: Segment): number {
-  return segmentStartMs(a) - segmentStartMs(b) || a.serial - b.serial;
-}
-
-function isWithin(segment: Segment, { day, below }: { day: number; below: number }): boolean {
-  return segment.level === "minute" && dayOf(segment) === day && segment.serial < below;
-}
-
-function dayOf(segment: Segment): number {
-  return Math.floor(segmentStartMs(segment) / widths.quarter.segmentMs);
+function* hoursOf(gathering: Gathering): Iterable<HourRows> {
+  for (const hour of gathering.hours()) yield { hour, rows: rowsOf(gathering, hour) };
 }
 
 function* rowsOf(gathering: Gathering, hour: number): Iterable<RollupRow> {
   for (const row of gathering.rows(hour)) yield { row, points: gathering.row(hour, row) };
-}
-
-/** The rows of a day of minutes, as quarter-hours. */
-function* quarterRows(table: SideTable, parts: readonly Segment[]): Iterable<RollupRow> {
-  const most = Math.max(...parts.map((part) => part.most));
-  for (let row = 0; row <= most; row += 1) {
-    const minutes = new Map<number, Aggregate[]>();
-    for (const part of parts) {
-      for (const [place, aggregates] of readRow(table, part, row)) {
-        minutes.set(place, [...(minutes.get(place) ?? []), ...aggregates]);
-      }
-    }
-    if (minutes.size === 0) continue;
-    const points = new Map(
-      [...minutes].map(([place, all]) => [place, widen(all, widths.quarter.aggregateMs)] as const),
-    );
-    yield { row, points };
-  }
 }
