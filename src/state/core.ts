@@ -12,14 +12,15 @@ import {
   streams,
 } from "../journal/journal.ts";
 import { type Clock, type ClockSync, type Stamp, stampNow } from "../util/clock.ts";
-import { type Deadlines, watchDeadlines } from "../util/deadlines.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
+import { attempt } from "./attempt.ts";
 import { auditRecords, type Deed } from "./audit.ts";
 import { type BackupPlace, type OpenedBackup, openBackup } from "./backup.ts";
 import { loadPoints, saveCheckpoint } from "./checkpoint.ts";
 import { coversOfDamage } from "./damage.ts";
+import { Expirer } from "./expirer.ts";
 import { Keeper } from "./keeping.ts";
 import { Past } from "./past.ts";
 import { type Place, type PointChange, PointTable } from "./points.ts";
@@ -112,8 +113,6 @@ interface StateRequest {
 }
 
 const deletesPerCommit = 1000;
-const expiredPerCommit = 500;
-const expiryRetryMs = 1000;
 
 /** What the operations work on. */
 export class StateCore {
@@ -141,10 +140,7 @@ export class StateCore {
   checkpointFailure: string | undefined;
   /** Monotonic time of the start. */
   readonly startedAtMs: number;
-  readonly #stop = new AbortController();
-  readonly #deadlines: Deadlines;
-  #isExpiring = false;
-  #expiring: Promise<void> = Promise.resolve();
+  readonly #expirer: Expirer;
 
   constructor(deps: StateDeps, config: StateConfig) {
     this.deps = deps;
@@ -166,7 +162,13 @@ export class StateCore {
     this.schemas = new SchemaBook();
     this.checkpointAtMs = deps.clock.monotonicMs();
     this.startedAtMs = this.checkpointAtMs;
-    this.#deadlines = watchDeadlines(deps.clock, () => this.#expireLater());
+    this.#expirer = new Expirer({
+      clock: deps.clock,
+      log: deps.log,
+      runMs: () => journal.runMs(),
+      points: () => this.points,
+      remove: (indices) => this.#removeExpired(indices),
+    });
   }
 
   /** Rebuilds current values. @throws PlantError STORE_DAMAGED, STORE_FORMAT_NEWER. */
@@ -181,7 +183,7 @@ export class StateCore {
       const point = points.get(schemasScope, key);
       this.schemas.hold(key, point?.value as SchemaDocument);
     }
-    this.#watchExpiry();
+    this.#expirer.watch();
   }
 
   #makeKeeper(): Keeper {
@@ -217,34 +219,22 @@ export class StateCore {
   async #tend(): Promise<void> {
     if (this.#isRestoring) return;
     const { journal, log, clock } = this.deps;
-    try {
+    const failure = await attempt(log, "the checkpoint was not written", async () => {
       await saveCheckpoint(journal, this.points);
       this.checkpointAtMs = clock.monotonicMs();
-      this.checkpointFailure = undefined;
-    } catch (error) {
-      if (!(error instanceof PlantError)) throw error;
-      this.checkpointFailure = error.code;
-      log.error("the checkpoint was not written", { code: error.code, error });
-    }
-    try {
+    });
+    this.checkpointFailure = failure?.code;
+    await attempt(log, "room was not made", async () => {
       await this.past.makeWay();
       await journal.trim();
       await this.#keeper.keep();
-    } catch (error) {
-      if (!(error instanceof PlantError)) throw error;
-      log.error("room was not made", { code: error.code, error });
-    }
+    });
   }
 
   /** Writes down what the device was given to write. Failures are told, not fatal. */
   async saveWear(): Promise<void> {
     if (this.#isRestoring) return;
-    try {
-      await this.wear.save();
-    } catch (error) {
-      if (!(error instanceof PlantError)) throw error;
-      this.deps.log.error("the wear was not written", { code: error.code, error });
-    }
+    await attempt(this.deps.log, "the wear was not written", () => this.wear.save());
   }
 
   /**
@@ -365,51 +355,20 @@ export class StateCore {
     }
   }
 
-  /** Points whose time is over go, a bounded number at once. */
-  async #expire(): Promise<void> {
-    const { journal, clock, log } = this.deps;
-    const { points } = this;
-    const due = points.takeDue(journal.runMs(), expiredPerCommit);
-    let retryMs = 0;
-    try {
-      await this.#unlessNothing(
-        this.#appendState({
-          recordsMax: Math.max(1, due.length),
-          flush: "now",
-          make: (table) => something(table.recordsOfExpired(due, journal.runMs(), this.now())),
-        }),
-      );
-    } catch (error) {
-      if (!(error instanceof PlantError)) throw error;
-      retryMs = expiryRetryMs;
-      log.warn("points whose time is over are not deleted yet", { code: error.code });
-    }
-    points.putBackDue(due);
-    this.#isExpiring = false;
-    if (retryMs > 0) await clock.sleep(retryMs, this.#stop.signal);
-    this.#watchExpiry();
-  }
-
-  #watchExpiry(): void {
-    const { journal, clock } = this.deps;
-    const { nextDue } = this.points;
-    if (nextDue === Number.POSITIVE_INFINITY) return;
-    this.#deadlines.watch(clock.monotonicMs() + Math.max(0, nextDue - journal.runMs()));
-  }
-
-  #expireLater(): number {
-    if (!this.#isExpiring && !this.#stop.signal.aborted) {
-      this.#isExpiring = true;
-      this.#expiring = this.#expire();
-    }
-    return Number.POSITIVE_INFINITY;
+  async #removeExpired(indices: readonly number[]): Promise<void> {
+    const { journal } = this.deps;
+    await this.#unlessNothing(
+      this.#appendState({
+        recordsMax: Math.max(1, indices.length),
+        flush: "now",
+        make: (points) => something(points.recordsOfExpired(indices, journal.runMs(), this.now())),
+      }),
+    );
   }
 
   /** Ends what runs by itself. */
   async close(): Promise<void> {
-    this.#stop.abort();
-    this.#deadlines.stop();
-    await this.#expiring;
+    await this.#expirer.end();
     await this.tend();
   }
 
@@ -435,7 +394,7 @@ export class StateCore {
       settle: (isFlushed) => {
         points.settle(isFlushed, records, first, journal.runMs());
         settled?.(isFlushed);
-        this.#watchExpiry();
+        this.#expirer.watch();
       },
     });
   }
