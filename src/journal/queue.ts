@@ -3,6 +3,7 @@
 import { type Disk, type Room, type Write, writesMax } from "../disk/disk.ts";
 import type { Clock } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
+import { turn } from "../util/slices.ts";
 import type { Appended, AppendRequest, FailedCommits, Flushed } from "./append.ts";
 import { encodeBlocks } from "./block.ts";
 import { FlushBudget } from "./flush-budget.ts";
@@ -414,11 +415,6 @@ export class CommitQueue {
     const told = this.#failed.tell(this.#deps.clock.monotonicMs());
     return { ...told, isLast: this.#failed.lastMs > this.#doneMs };
   }
-}
-
-/** Another turn of the event loop. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** What all of them may use. */

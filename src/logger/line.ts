@@ -2,6 +2,9 @@
 // size, as a text. It must not know where it goes.
 import type { Redactor } from "../util/redact.ts";
 
+/** Longest slice of work on lines: a third of what others may be kept waiting. */
+export const sliceMs = 1.5;
+
 /** A line with what is looked at often; all of it is in the text. */
 export interface Line {
   /** ISO 8601, UTC. */

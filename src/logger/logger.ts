@@ -7,16 +7,16 @@ import { PlantError } from "../util/errors.ts";
 import { type SetLevels, weightOf } from "../util/log-levels.ts";
 import { makeRedactor, type Redactor } from "../util/redact.ts";
 import type { Running } from "../util/running.ts";
+import { Slices } from "../util/slices.ts";
 import type { Operation } from "../worker/worker.ts";
 import { Keeper } from "./keeper.ts";
 import { type LevelMemory, LiveLevels, type PartLevel } from "./levels.ts";
-import { type Line, makeLine, readLine, textOf } from "./line.ts";
+import { type Line, makeLine, readLine, sliceMs, textOf } from "./line.ts";
 import { type CountedLines, LineCounts } from "./line-counts.ts";
 import { type Gap, Quota } from "./quota.ts";
 import { type KeptLines, Reading } from "./reading.ts";
 import { type Repeat, Repeats } from "./repeats.ts";
 import { LineRing } from "./ring.ts";
-import { Slices } from "./slices.ts";
 
 export type { LevelMemory } from "./levels.ts";
 export type { KeptLines } from "./reading.ts";
@@ -124,7 +124,7 @@ class LoggerCore {
     this.#redactor = makeRedactor(config.redact);
     this.#repeats = new Repeats(config.repeatMs);
     this.#quota = new Quota(config.linesPerSecondMax);
-    this.#slices = new Slices(clock);
+    this.#slices = new Slices(clock, sliceMs);
     this.#keepWeight = weightOf(config.keepLevel);
     this.#keeper = new Keeper({
       clock,

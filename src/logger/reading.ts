@@ -4,10 +4,11 @@ import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { weightOf } from "../util/log-levels.ts";
 import { check, v } from "../util/shape.ts";
+import { inSlices, turn } from "../util/slices.ts";
 import type { WorkerRequest } from "../worker/worker.ts";
 import { type Filter, filterEntries, makeFilter, type Seen } from "./filter.ts";
+import { sliceMs } from "./line.ts";
 import type { LineRing } from "./ring.ts";
-import { Slices } from "./slices.ts";
 
 /** Lines kept in the stream `log`. */
 export interface KeptLines {
@@ -128,12 +129,12 @@ export class Reading {
     isDeep: boolean,
   ): Promise<Place | undefined> {
     const { ring, clock } = this.#deps;
-    const slices = new Slices(clock);
+    const pause = inSlices(clock, sliceMs);
     let { before } = from;
     for (; before - 1 >= ring.first && !page.isFull; before -= 1) {
       const line = ring.at(before - 1);
       if (line !== undefined && wanted(line)) page.add(line.text);
-      if (slices.isOver()) await slices.next();
+      await pause();
     }
     if (before - 1 >= ring.first) return { ...from, before };
     return isDeep ? { where: "log", before: from.stream + 1, stream: from.stream } : undefined;
@@ -145,9 +146,8 @@ export class Reading {
     wanted: Filter,
     sinceMs: number,
   ): Promise<Place | undefined> {
-    const { kept, clock } = this.#deps;
+    const { kept } = this.#deps;
     if (kept === undefined) return undefined;
-    const slices = new Slices(clock);
     const young = makeFilter({ since: sinceMs });
     let { before } = from;
     for (let window = 0; window < windowsMax && !page.isFull; window += 1) {
@@ -170,7 +170,7 @@ export class Reading {
       // Clocks were set now and then: only where a whole window is older does the look end.
       if (!isYoung) return undefined;
       before = after + 1;
-      await slices.next();
+      await turn();
     }
     return before <= kept.first() ? undefined : { ...from, where: "log", before };
   }
@@ -201,7 +201,7 @@ export class Reading {
   ): Promise<unknown> {
     const { ring, run, clock } = this.#deps;
     const wanted = makeFilter(asked);
-    const slices = new Slices(clock);
+    const pause = inSlices(clock, sliceMs);
     // A position of another run says nothing here: all lines of this one are new.
     const isOther = asked.run !== undefined && asked.run !== run;
     let position = Math.min(isOther ? 0 : (asked.after ?? ring.position), ring.position);
@@ -212,7 +212,7 @@ export class Reading {
       for (; position < ring.position && !page.isFull; position += 1) {
         const line = ring.at(position + 1);
         if (line !== undefined && wanted(line)) page.add(line.text);
-        if (slices.isOver()) await slices.next();
+        await pause();
       }
       if (page.texts.length > 0 || missed > 0) {
         const lines = page.texts.map((text): unknown => JSON.parse(text));

@@ -1,6 +1,7 @@
 // The checkpoint of the point table: what changed is written back page by page, in slices, so that
 // nobody waits for all of it. It must not know how pages are kept.
 import { decodeBlock, type Journal } from "../journal/journal.ts";
+import { turn } from "../util/slices.ts";
 import { encodePage, takePage } from "./page.ts";
 import type { Point, PointTable } from "./points.ts";
 
@@ -10,11 +11,6 @@ const pagesPerSlice = 8;
 const pagesPerSave = 256;
 /** Rows and records that are taken over before others have their turn. */
 const perSlice = 1000;
-
-/** Another turn of the event loop. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
 
 /**
  * Writes back what changed since the last checkpoint. A page may be newer than the mark, because

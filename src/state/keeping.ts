@@ -13,6 +13,7 @@ import { assert } from "../util/assert.ts";
 import type { Clock } from "../util/clock.ts";
 import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
+import { turn } from "../util/slices.ts";
 import { minuteMs as narrowMs, quarterMs as wideMs } from "./aggregate.ts";
 import { isBareDamage } from "./damage.ts";
 import { plan, type Situation, type Step, type StreamPressure } from "./retention.ts";
@@ -239,7 +240,7 @@ export class Keeper {
         if (records >= sliceRecords || clock.monotonicMs() >= until) break;
       }
       if (isOver) return stretch;
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await turn();
     }
   }
 

@@ -2,8 +2,8 @@
 // It must not know how values are kept.
 import { PlantError } from "../util/errors.ts";
 import { check } from "../util/shape.ts";
+import { turn } from "../util/slices.ts";
 import type { Operation } from "../worker/worker.ts";
-import { turn } from "./checkpoint.ts";
 import { type StateCore, schemasScope } from "./core.ts";
 import { healthOf } from "./health.ts";
 import { get, sorted } from "./point-operations.ts";

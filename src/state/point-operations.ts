@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { PlantError } from "../util/errors.ts";
 import { check } from "../util/shape.ts";
+import { turn } from "../util/slices.ts";
 import { JsonText, type Operation, type WorkerRequest } from "../worker/worker.ts";
-import { turn } from "./checkpoint.ts";
 import type { StateCore } from "./core.ts";
 import { changesOf, checkGet, checkPoint, checkSetMany, refuseReserved } from "./point-request.ts";
 import type { Place, PointTable } from "./points.ts";

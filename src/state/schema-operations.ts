@@ -1,8 +1,8 @@
 // The operations on the schemas of scopes: set, get, delete. It must not know what a schema says.
 import { PlantError } from "../util/errors.ts";
 import { check } from "../util/shape.ts";
+import { turn } from "../util/slices.ts";
 import type { Operation } from "../worker/worker.ts";
-import { turn } from "./checkpoint.ts";
 import { type StateCore, schemasScope } from "./core.ts";
 import { sorted } from "./point-operations.ts";
 import { checkName, refuseReserved } from "./point-request.ts";

@@ -4,6 +4,7 @@ import { type BatchRecord, lastOf } from "../batch/batch.ts";
 import type { Changes, ChangesQuery } from "../journal/journal.ts";
 import { PlantError } from "../util/errors.ts";
 import { check } from "../util/shape.ts";
+import { turn } from "../util/slices.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
 import { tellDamage } from "./damage.ts";
@@ -117,7 +118,7 @@ async function changesInParts(
       await request.partial({ epoch, records, last });
       after = last;
       // Others have their turn between two parts.
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await turn();
       request.signal.throwIfAborted();
     }
     if (after < head) continue;
