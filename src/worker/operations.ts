@@ -176,8 +176,12 @@ function textOf(frame: Uint8Array | undefined): string {
 
 function parseArgs(body: Frames): unknown {
   if (body.length < 2) return undefined;
-  const text = textOf(body[body.length - 1]);
+  const frame = body[body.length - 1];
+  const text = textOf(frame);
   if (text === "") return undefined;
+  if (frame !== undefined && frame.length > nestedLeast && isDeep(frame)) {
+    throw new PlantError("REQUEST_MALFORMED", { reason: "the arguments are nested too deep" });
+  }
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -185,4 +189,30 @@ function parseArgs(body: Frames): unknown {
     const reason = "the arguments are not JSON";
     throw new PlantError("REQUEST_MALFORMED", { reason }, { cause: error });
   }
+}
+
+/** Bytes from which it is looked how deep arguments are nested: short ones are never slow. */
+const nestedLeast = 16_384;
+const depthMax = 128;
+const [quote, backslash, open, close] = [0x22, 0x5c, 0x5b, 0x5d];
+
+/** Whether lists and objects lie too deep in each other: such JSON is read a thousand times slower. */
+function isDeep(json: Uint8Array): boolean {
+  let depth = 0;
+  let isText = false;
+  for (let at = 0; at < json.length; at += 1) {
+    const byte = json[at] as number;
+    if (byte === quote) isText = !isText;
+    else if (isText) {
+      if (byte === backslash) at += 1;
+      continue;
+    }
+    // Braces are brackets with one more bit.
+    const bracket = byte & 0xdf;
+    if (bracket === open) {
+      depth += 1;
+      if (depth > depthMax) return true;
+    } else if (bracket === close) depth -= 1;
+  }
+  return false;
 }

@@ -219,6 +219,9 @@ test("bodies that name no operation go to whoever takes the others", async () =>
     [["add"], '{"success":true,"data":3}', '{"success":true,"data":3}'],
     [["health", "{}"], '{"success":true,"data":"mine"}', '{"success":true,"data":"mine"}'],
     [["add", "no JSON"], "REQUEST_MALFORMED", "REQUEST_MALFORMED"],
+    // Read by the million such levels would hold the loop for seconds.
+    [["add", `${"[".repeat(20_000)}${"]".repeat(20_000)}`], "nested too deep", "nested too deep"],
+    [["add", `{"a":[${`{"a":"\\"[[[${"[{".repeat(99)}"},`.repeat(200)}1]}`], ":3}", ":3}"],
     [["a-long-one"], "MESSAGE_TOO_LARGE", "MESSAGE_TOO_LARGE"],
     [["addx", "{}"], "other", "OPERATION_UNKNOWN"],
     [["ad", "{}"], "other", "OPERATION_UNKNOWN"],
