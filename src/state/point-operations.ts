@@ -99,8 +99,19 @@ async function deleteMany(core: StateCore, args: unknown): Promise<unknown> {
 
 function list(core: StateCore, args: unknown): unknown {
   const asked = check(shapes.list, args ?? {});
-  if (core.points.sortSlice()) return listPage(core, asked);
-  return sorted(core).then(() => listPage(core, asked));
+  const isShort = (asked.limit ?? limits.listMax) <= shortPage;
+  if (isShort && core.points.sortSlice()) return listPage(core, asked);
+  return longPage(core, asked);
+}
+
+/** Points of a page that is made at once. */
+const shortPage = 50;
+
+/** A page in a turn of its own: many of them at once keep nobody else waiting. */
+async function longPage(core: StateCore, asked: ListArguments): Promise<JsonText> {
+  await core.turns.next();
+  await sorted(core);
+  return listPage(core, asked);
 }
 
 /** Waits until the points are in order; others have their turn meanwhile. */

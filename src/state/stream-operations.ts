@@ -4,7 +4,6 @@ import { type BatchRecord, lastOf } from "../batch/batch.ts";
 import type { Changes, ChangesQuery } from "../journal/journal.ts";
 import { PlantError } from "../util/errors.ts";
 import { check } from "../util/shape.ts";
-import { turn } from "../util/slices.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
 import { tellDamage } from "./damage.ts";
@@ -110,6 +109,8 @@ async function changesInParts(
   let { after } = query;
   let head = journal.head(stream);
   for (;;) {
+    // Others have their turn between two parts, and between those of two streams.
+    await core.turns.next();
     core.refuseWhileRestoring();
     const found = readChanges(core, { ...query, after });
     head = found.head;
@@ -117,8 +118,6 @@ async function changesInParts(
       const { epoch, records, last } = found;
       await request.partial({ epoch, records, last });
       after = last;
-      // Others have their turn between two parts.
-      await turn();
       request.signal.throwIfAborted();
     }
     if (after < head) continue;
