@@ -51,14 +51,18 @@ export class Watermarks {
     return this.#marks.size;
   }
 
-  /** Where a consumer stands; one that is not known yet stands before all that is kept. */
-  #of(consumer: string): Marks {
+  /** Where a consumer stands; one that is not known stands before all that is kept. */
+  peek(consumer: string): Marks {
     const known = this.#marks.get(consumer);
-    if (known !== undefined) return known;
-    if (this.#marks.size >= consumersMax) {
+    return known ?? tables.forStreams((stream) => this.#deps.floor(stream));
+  }
+
+  /** Where a consumer stands that is known, or for which there is a place. */
+  #of(consumer: string): Marks {
+    if (!this.#marks.has(consumer) && this.#marks.size >= consumersMax) {
       throw new PlantError("LIMIT_REACHED", { limit: "consumers", max: consumersMax });
     }
-    return tables.forStreams((stream) => this.#deps.floor(stream));
+    return this.peek(consumer);
   }
 
   /**
@@ -66,23 +70,27 @@ export class Watermarks {
    * stands in those it held before; others it holds no longer.
    * @throws PlantError LIMIT_REACHED.
    */
-  async add(consumer: string, held: readonly Stream[]): Promise<void> {
-    const marks = this.#of(consumer);
-    const next = tables.forStreams((stream) => {
-      if (!held.includes(stream)) return unheld;
-      return marks[stream] === unheld ? this.#deps.floor(stream) : marks[stream];
+  add(consumer: string, held: readonly Stream[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const marks = this.#of(consumer);
+      const next = tables.forStreams((stream) => {
+        if (!held.includes(stream)) return unheld;
+        return marks[stream] === unheld ? this.#deps.floor(stream) : marks[stream];
+      });
+      await this.#save(consumer, next);
     });
-    await this.#save(consumer, next);
   }
 
   /** Forgets a consumer: it holds nothing. @returns whether there was one. */
-  async remove(consumer: string): Promise<boolean> {
-    if (!this.#marks.has(consumer)) return false;
-    await this.#deps.disk.commit(tables.markRemoval(consumer), "reserve");
-    this.#marks.delete(consumer);
-    this.#far.delete(consumer);
-    for (const stream of streams) this.#welcomes.delete(`${consumer} ${stream}`);
-    return true;
+  remove(consumer: string): Promise<boolean> {
+    return this.#inTurn(async () => {
+      if (!this.#marks.has(consumer)) return false;
+      await this.#deps.disk.commit(tables.markRemoval(consumer), "reserve");
+      this.#marks.delete(consumer);
+      this.#far.delete(consumer);
+      for (const stream of streams) this.#welcomes.delete(`${consumer} ${stream}`);
+      return true;
+    });
   }
 
   list(): ConsumerMarks[] {
@@ -123,13 +131,17 @@ export class Watermarks {
   }
 
   /** A far consumer says anew what it holds of a stream: up to `sequence`. */
-  async welcome(consumer: string, stream: Stream, sequence: number): Promise<void> {
-    if (!this.#far.has(consumer)) {
-      await this.#deps.disk.commit([tables.farWrite(consumer)], "reserve");
-      this.#far.add(consumer);
-    }
-    const atMs = this.#deps.clock.monotonicMs();
-    this.#welcomes.set(`${consumer} ${stream}`, { sequence, atMs });
+  welcome(consumer: string, stream: Stream, sequence: number): Promise<void> {
+    return this.#inTurn(async () => {
+      // Whoever was removed since its mark was moved leaves nothing behind.
+      if (!this.#marks.has(consumer)) return;
+      if (!this.#far.has(consumer)) {
+        await this.#deps.disk.commit([tables.farWrite(consumer)], "reserve");
+        this.#far.add(consumer);
+      }
+      const atMs = this.#deps.clock.monotonicMs();
+      this.#welcomes.set(`${consumer} ${stream}`, { sequence, atMs });
+    });
   }
 
   /** Up to where every consumer acknowledged, whatever became of it; Infinity without any. */

@@ -39,6 +39,33 @@ test("marks of several streams that move at once are all kept", async () => {
   assert.match(rows.at(-1) ?? "", /"event":7,"log":5/);
 });
 
+test("what is said at once counts in its order, whoever is added or removed meanwhile", async () => {
+  const { marks, rows } = stage();
+  await marks.register("c");
+  await Promise.all([marks.move("c", "log", 5), marks.add("c", ["log", "event"])]);
+  assert.deepEqual(marks.list()[0]?.streams, { event: 0, log: 5 });
+  assert.match(rows.at(-1) ?? "", /"log":5/);
+  await Promise.all([marks.add("c", ["log"]), marks.move("c", "event", 3)]);
+  assert.deepEqual(marks.list()[0]?.streams, { event: 3, log: 5 });
+  const word = marks.welcome("c", "log", 5);
+  await Promise.all([marks.move("c", "log", 6), marks.remove("c"), word]);
+  assert.deepEqual([marks.list(), rows.at(-1)], [[], "far/c gone"]);
+  await Promise.all([marks.register("d"), marks.remove("d")]);
+  assert.deepEqual([marks.list(), rows.at(-1)], [[], "far/d gone"]);
+  await marks.welcome("e", "log", 5);
+  assert.equal(rows.at(-1), "far/d gone", "nothing is kept of one who is not there");
+});
+
+test("a mere look at where a consumer stands makes nobody hold records", async () => {
+  const { marks, rows } = stage(4);
+  assert.equal(marks.peek("c").log, 4);
+  await marks.move("d", "log", 9);
+  assert.equal(marks.peek("d").log, 9);
+  for (let at = 1; at < 64; at += 1) await marks.register(`c${at}`);
+  assert.equal(marks.peek("one more").log, 4);
+  assert.deepEqual([marks.count, rows.length], [64, 64]);
+});
+
 test("a far consumer's word is believed while it is young, and where room is short", async () => {
   const { marks, clock, rows } = stage();
   await marks.move("c", "log", 20);
