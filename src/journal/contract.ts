@@ -100,10 +100,14 @@ export interface Journal extends Running {
    */
   welcome(consumer: string, stream: Stream, sequence: number): Promise<number>;
   /**
-   * Where a consumer stands; one not seen before is registered, durably, and holds records.
-   * @throws PlantError LIMIT_REACHED.
+   * Where a consumer stands, or would stand: before all that is kept.
+   * @param options `register`: one not known is registered, durably, and holds records.
+   * @throws PlantError LIMIT_REACHED where it is new and there are too many.
    */
-  position(consumer: string): Promise<Record<Stream, StreamPosition>>;
+  position(
+    consumer: string,
+    options?: { readonly register?: boolean },
+  ): Promise<Record<Stream, StreamPosition>>;
   /**
    * From now on a consumer holds records of some streams, and of no others.
    * @throws PlantError LIMIT_REACHED.

@@ -266,8 +266,11 @@ class DiskJournal implements Journal {
     return watermark;
   }
 
-  async position(consumer: string): Promise<Record<Stream, StreamPosition>> {
-    const marks = await this.#marks.register(consumer);
+  async position(
+    consumer: string,
+    { register = false } = {},
+  ): Promise<Record<Stream, StreamPosition>> {
+    const marks = register ? await this.#marks.register(consumer) : this.#marks.peek(consumer);
     return tables.forStreams((stream) => {
       const head = this.head(stream);
       // A stream it does not hold keeps it waiting for nothing.

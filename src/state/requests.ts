@@ -150,7 +150,7 @@ export const shapes = {
     sequence: number,
     welcome: v.optional(v.boolean(), false),
   }),
-  position: v.object({ consumer: shortText }),
+  position: v.object({ consumer: shortText, register: v.optional(v.boolean(), false) }),
   nothing: v.optional(v.record(v.string(), v.unknown()), {}),
   backupCreate: v.object({ passphrase }),
   backupRestore: v.object({ path: v.pipe(v.string(), v.minLength(1)), passphrase }),

@@ -148,12 +148,13 @@ function startWait(
 }
 
 async function position(core: StateCore, args: unknown): Promise<unknown> {
-  const { consumer } = check(shapes.position, args);
+  const { consumer, register } = check(shapes.position, args);
   core.refuseWhileRestoring();
   const { journal, boot, clock } = core.deps;
   const now = core.now();
   const streams: Record<string, unknown> = {};
-  for (const [name, place] of Object.entries(await journal.position(consumer))) {
+  const places = await journal.position(consumer, { register });
+  for (const [name, place] of Object.entries(places)) {
     const { oldestWallMs, ...rest } = place;
     if (oldestWallMs === undefined) streams[name] = rest;
     else {

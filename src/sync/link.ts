@@ -282,7 +282,8 @@ export class SyncLink implements Running {
 
   private async position(): Promise<void> {
     try {
-      const position = await askPosition(this.deps.client, { signal: this.stop.signal });
+      const { signal } = this.stop;
+      const position = await askPosition(this.deps.client, { register: true, signal });
       this.take({ kind: "position", position });
     } catch (error) {
       this.log.warn("the store does not say where it stands", factsOf(error));

@@ -90,17 +90,16 @@ export interface ChangesRequest {
   readonly waitMs: number;
 }
 
-/** @throws PlantError of the client; REQUEST_MALFORMED for an answer that is not understood. */
+/**
+ * @param options `register`: from now on the store holds records until the centre has them.
+ * @throws PlantError of the client; REQUEST_MALFORMED for an answer that is not understood.
+ */
 export async function askPosition(
   client: Client,
-  options: CallOptions = {},
+  { register, ...options }: CallOptions & { readonly register: boolean },
 ): Promise<StorePosition> {
-  const answer = await client.call(
-    service,
-    "position",
-    { consumer },
-    { deadlineMs: callMs, ...options },
-  );
+  const args = { consumer, register };
+  const answer = await client.call(service, "position", args, { deadlineMs: callMs, ...options });
   return check(positionSchema, answer) as StorePosition;
 }
 

@@ -194,6 +194,8 @@ class SyncService implements Sync {
     const { client, log } = this.deps;
     const state = this.link?.state;
     const stood: Pick<StorePosition, "streams"> | undefined = await askPosition(client, {
+      // Who asks a gateway of no centre how it is must not have it hold records for one.
+      register: this.identity !== undefined,
       deadlineMs: statusMs,
     }).catch((error: unknown) => {
       log.debug("the store does not say where it stands", factsOf(error));

@@ -168,7 +168,12 @@ async function turn(store: Store, kind: Turn): Promise<Store | undefined> {
 let store: Store | undefined = await open();
 if (life === 0) {
   id += 1;
-  await ask(store, { id, lane: "position", operation: "position", args: { consumer } });
+  await ask(store, {
+    id,
+    lane: "position",
+    operation: "position",
+    args: { consumer, register: true },
+  });
 }
 for (const kind of order.turns) {
   if (store === undefined) break;

@@ -127,7 +127,8 @@ export class RealUpstream {
       }
       case "ask-position":
         this.#asks.push(async () => {
-          const position = await this.store.call("position", { consumer: "sync" });
+          const args = { consumer: "sync", register: true };
+          const position = await this.store.call("position", args);
           this.#take({ kind: "position", position });
         });
         break;

@@ -50,7 +50,7 @@ async function prepare(
   const store = await openTestStore(home);
   await fill(store, random, { from: 1, to: 120 });
   await store.call("snapshot-create");
-  await store.call("position", { consumer: "sync" });
+  await store.call("position", { consumer: "sync", register: true });
   await fill(store, random, { from: 121, to: 240 });
   await store.call("ack", { consumer: "sync", stream: "state", sequence: 500 });
   const ledger = ledgerOf(store.journal);

@@ -139,7 +139,7 @@ const calls: readonly (readonly [string, unknown])[] = [
   ["list", { scope: "device/m1", prefix: "u", limit: 5 }],
   ["changes", { stream: "state", after: 0, limit: 10, bytesMax: 1000 }],
   ["ack", { consumer: "sync", stream: "state", sequence: 1 }],
-  ["position", { consumer: "sync" }],
+  ["position", { consumer: "sync", register: true }],
   ["create-scope", { service: "org.plantd.b" }],
   ["set", { service: "org.plantd.a", key: "k", value: "v" }],
   ["state-get", { service: "org.plantd.a", key: "k" }],

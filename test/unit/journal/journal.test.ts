@@ -190,7 +190,7 @@ test("what comes while an urgent commit is under way waits for companions of its
   using folder = temporaryFolder();
   const clock = fakeClock();
   await using journal = await openTestJournal(folder.path, { flushMaxMs: 50 }, { clock });
-  await journal.position("sync");
+  await journal.position("sync", { register: true });
   let later: Promise<unknown> | undefined;
   const urgent = request("a", 1, {
     build: () => {
@@ -246,7 +246,7 @@ test("a watermark under way to the disk lets nothing go yet", async () => {
   using folder = temporaryFolder();
   const clock = fakeClock();
   await using journal = await openTestJournal(folder.path, { keepMs: 0 }, { clock });
-  await journal.position("sync");
+  await journal.position("sync", { register: true });
   await journal.append(request("a", 3));
   await journal.append(request("b"));
   await clock.advance(1);
@@ -331,7 +331,7 @@ test("an epoch leaves the lineage when its last record is trimmed, never the new
     await using journal = await openTestJournal(folder.path, { keepMs: 10 }, { clock });
     epochs.push(journal.epoch);
     await journal.append(request("a", 2));
-    await journal.position("sync");
+    await journal.position("sync", { register: true });
   }
   await using journal = await openTestJournal(folder.path, { keepMs: 10 }, { clock });
   epochs.push(journal.epoch);
@@ -427,7 +427,7 @@ test("acknowledged records go before their age when room runs short, others neve
   await using journal = await openTestJournal(folder.path, { roomBytes: 3_000_000, keepMs: 1e9 });
   const text = () =>
     Buffer.from(seededRandom(journal.head("log")).bytes(50_000)).toString("base64");
-  await journal.position("sync");
+  await journal.position("sync", { register: true });
   const fill = async () => {
     for (let at = 0; at < 100; at += 1) await journal.append(request(text()));
   };
@@ -447,8 +447,10 @@ test("consumers are bounded, and those that are known go on", async () => {
   using folder = temporaryFolder();
   await using journal = await openTestJournal(folder.path);
   await journal.append(request("a"));
-  await Promise.all(Array.from({ length: 64 }, (_, at) => journal.position(`c${at}`)));
-  await assert.rejects(journal.position("one more"), code("LIMIT_REACHED"));
+  await Promise.all(
+    Array.from({ length: 64 }, (_, at) => journal.position(`c${at}`, { register: true })),
+  );
+  await assert.rejects(journal.position("one more", { register: true }), code("LIMIT_REACHED"));
   await assert.rejects(journal.ack("one more", "log", 1), code("LIMIT_REACHED"));
   assert.equal(await journal.ack("c63", "log", 1), 1);
 });

@@ -56,6 +56,21 @@ test("a consumer that was removed holds nothing, after a restart neither, and ev
   assert.deepEqual(await store.call("consumer-list"), { consumers: [] });
 });
 
+test("whoever looks where a consumer stands makes nobody wait for it, unless they say so", async () => {
+  using folder = temporaryFolder();
+  await using store = await openTestStore(folder.path);
+  await store.call("append-lines", line(1));
+  const { streams } = await store.call("position", { consumer: "sync" });
+  assert.deepEqual([streams.log.watermark, streams.log.head], [0, 2]);
+  assert.deepEqual(await store.call("consumer-list"), { consumers: [] });
+  await store.call("position", { consumer: "sync", register: true });
+  const { consumers } = await store.call("consumer-list");
+  assert.equal(consumers[0]?.consumer, "sync");
+  await assert.rejects(store.call("position", { consumer: "a", register: 1 }), {
+    code: "REQUEST_MALFORMED",
+  });
+});
+
 const refused: Readonly<Record<string, [string, unknown, string]>> = {
   "one that nobody knows is removed": ["consumer-remove", { consumer: "b" }, "CONSUMER_UNKNOWN"],
   "no name": ["consumer-add", {}, "REQUEST_MALFORMED"],

@@ -132,7 +132,7 @@ test(`weeks without a reader fit a small store, and are read whole (seed ${seed}
   let covers = 0;
   for (let opening = 0; opening < 2; opening += 1) {
     await using store = await open(folder.path, clock);
-    await store.journal.position("away");
+    await store.journal.position("away", { register: true });
     for (let hour = 0; hour < 60; hour += 1) {
       await fillHour(store, clock, random);
       if (hour % 5 !== 4) continue;
@@ -163,7 +163,7 @@ test("a reader in the middle of a cover reads it again, and one before it is tol
   const clock = fakeClock();
   const random = seededRandom(2);
   await using store = await open(folder.path, clock);
-  await store.journal.position("away");
+  await store.journal.position("away", { register: true });
   while (!readAll(store.journal, "state").some(({ kind }) => kind === "cover")) {
     await fillHour(store, clock, random);
     await store.core.tend();
@@ -220,7 +220,7 @@ test("acknowledged records go before any other is thinned", async () => {
   const clock = fakeClock();
   const random = seededRandom(4);
   await using store = await open(folder.path, clock);
-  await store.journal.position("near");
+  await store.journal.position("near", { register: true });
   for (let hour = 0; hour < 60; hour += 1) {
     await fillHour(store, clock, random);
     await store.journal.ack("near", "state", store.journal.head("state"));
@@ -235,7 +235,7 @@ test("lines are dropped oldest first into one cover, and counted", async () => {
   using folder = temporaryFolder();
   const clock = fakeClock();
   await using store = await open(folder.path, clock);
-  await store.journal.position("away");
+  await store.journal.position("away", { register: true });
   const random = seededRandom(5);
   for (let at = 0; at < 120; at += 1) {
     const text = Buffer.from(random.bytes(3000)).toString("base64");
@@ -280,7 +280,7 @@ for (const how of ["before", "after"] as const) {
       await using store = await open(folder.path, clock, {
         change: (journal) => failing(journal, fails),
       });
-      await store.journal.position("away");
+      await store.journal.position("away", { register: true });
       for (let hour = 0; hour < 40; hour += 1) {
         await fillHour(store, clock, random);
         if (hour % 5 === 4) await store.core.tend();
@@ -302,7 +302,7 @@ test("sizes of streams are found again at the next opening as they were", async 
     await using store = await open(folder.path, clock);
     const { bytes, coverBytes } = store.journal.use("state");
     if (before !== undefined) assert.deepEqual({ bytes, coverBytes }, before);
-    await store.journal.position("away");
+    await store.journal.position("away", { register: true });
     for (let hour = 0; hour < 40; hour += 1) await fillHour(store, clock, random);
     await store.core.tend();
     await fillHour(store, clock, random);
@@ -315,7 +315,7 @@ test("what a full store refuses of values and lines, it still takes of events an
   using folder = temporaryFolder();
   const clock = fakeClock();
   await using store = await open(folder.path, clock, { roomBytes: 3 * 1_048_576 });
-  await store.journal.position("away");
+  await store.journal.position("away", { register: true });
   const random = seededRandom(9);
   const text = (bytes: number) => Buffer.from(random.bytes(bytes)).toString("base64");
   const fill = async (bytes: number) => {

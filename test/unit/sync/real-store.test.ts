@@ -42,7 +42,7 @@ test("a block that is damaged before it went up costs the centre no latest value
   using folder = temporaryFolder();
   {
     await using store = await openTestStore(folder.path);
-    await store.call("position", { consumer: "sync" });
+    await store.call("position", { consumer: "sync", register: true });
     await set(store, { a: 1, b: 1 });
     // The damaged one: it defines c and d, and has the last value of a and c.
     await set(store, { a: 2, b: 2, c: 2, d: 2 }, { quality: "uncertain" });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Client } from "../../../src/client/client.ts";
 import { moveWatermark } from "../../../src/sync/greeting.ts";
-import { readChanges } from "../../../src/sync/store-side.ts";
+import { askPosition, readChanges } from "../../../src/sync/store-side.ts";
 import { freshStream } from "../../../src/sync/stream-state.ts";
 
 test("damage in the store comes as a cover, so that what follows it goes up", async () => {
@@ -19,6 +19,21 @@ test("damage in the store comes as a cover, so that what follows it goes up", as
   await readChanges(client, request, new AbortController().signal);
   const bounds = { limit: 10_000, bytesMax: 4_194_304, coversDamage: true };
   assert.deepEqual(asked, [["changes", { ...request, ...bounds }]]);
+});
+
+test("only who is to send records has the store hold them", async () => {
+  const asked: unknown[] = [];
+  const client = {
+    call: async (_service: string, _operation: string, args: unknown) => {
+      asked.push(args);
+      return { lineage: [{ epoch: "e".repeat(32) }], streams: {} };
+    },
+  } as unknown as Client;
+  for (const register of [true, false]) await askPosition(client, { register });
+  assert.deepEqual(asked, [
+    { consumer: "sync", register: true },
+    { consumer: "sync", register: false },
+  ]);
 });
 
 test("a record that was refused is remembered until the watermark is at it", () => {
