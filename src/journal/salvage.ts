@@ -118,8 +118,9 @@ function wantedSpans(
   return tables.forStreams((stream) => {
     const cut = lineage.at(-1)?.cuts[stream] ?? 0;
     const said = stream === "state" ? sequence : 0;
-    const acknowledged = Math.max(0, ...marks.map((mark) => mark[stream]));
-    const lowest = Math.min(...marks.map((mark) => mark[stream]));
+    const held = marks.map((mark) => mark[stream]).filter((mark) => mark !== tables.unheld);
+    const acknowledged = Math.max(0, ...held);
+    const lowest = Math.min(...held);
     return {
       first: Number.isFinite(lowest) ? lowest + 1 : Number.POSITIVE_INFINITY,
       last: Math.max(known[stream] ?? 0, cut, said, acknowledged),

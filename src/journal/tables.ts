@@ -149,6 +149,9 @@ export function readMarks(disk: Disk): Map<string, Record<Stream, number>> {
   return marks;
 }
 
+/** The mark of a stream that lets everything go; a release that knows no such mark reads it so. */
+export const unheld = Number.MAX_SAFE_INTEGER;
+
 /** The row of a consumer's watermarks. */
 export function marksWrite(consumer: string, marks: Record<Stream, number>): Write {
   return metaWrite(markPrefix + consumer, marks);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { openDisk } from "../../../src/disk/disk.ts";
 import { answerInspection } from "../../../src/journal/inspector.ts";
-import { temporaryFolder } from "../../fakes/store.ts";
+import { openTestJournal, temporaryFolder } from "../../fakes/store.ts";
 
 const roomBytes = 1_048_576;
 const budgetMs = 10_000;
@@ -40,4 +40,28 @@ test("an empty one with a snapshot beside it held more once", async () => {
   const asked = { do: "check", folder: home.path, roomBytes, budgetMs } as const;
   const answer = await answerInspection(asked);
   assert.ok(answer.kind === "failed" && answer.code === "STORE_DAMAGED", JSON.stringify(answer));
+});
+
+test("a consumer that holds some streams alone is ahead of none", async () => {
+  using home = temporaryFolder();
+  {
+    await using journal = await openTestJournal(home.path);
+    await journal.addConsumer("archive", ["log"]);
+    await journal.append({
+      stream: "log",
+      flush: "now",
+      recordsMax: 1,
+      build: () => [{ kind: "line", text: "l" }],
+    });
+  }
+  const folder = join(home.path, "s");
+  const room = 64 * 1_048_576;
+  const asked = { do: "check", folder, roomBytes: room, budgetMs } as const;
+  const answer = await answerInspection(asked);
+  assert.ok(answer.kind === "sound" && answer.isWhole, JSON.stringify(answer));
+  const remains = { do: "read-remains", file: join(folder, "data.mdb"), known: {} } as const;
+  const place = { folder: join(home.path, "r"), isClosed: false, roomBytes: room, budgetMs };
+  const read = await answerInspection({ ...remains, ...place });
+  assert.ok(read.kind === "remains", JSON.stringify(read));
+  assert.deepEqual([read.remains, read.heads.log, read.holes], ["whole", 1, []]);
 });
