@@ -4,7 +4,7 @@ import { services } from "../status/status.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { Invocation } from "./command.ts";
-import { needConsent } from "./state-command.ts";
+import { needConsent, whoOf } from "./state-command.ts";
 
 /** All points of a large store over a slow line. */
 const exportMs = 600_000;
@@ -98,7 +98,7 @@ async function send(
       part.push(line);
       size += line.length;
     }
-    const args = { first: at + 1, lines: part, ...how };
+    const args = { first: at + 1, lines: part, ...how, by: whoOf(invocation) };
     const call = { deadlineMs: importMs, signal };
     const found = await client.call(services.state, "import", args, call);
     const counts = check(countsShape, found, "REMOTE_SHAPE");

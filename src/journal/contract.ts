@@ -110,11 +110,16 @@ export interface Journal extends Running {
   ): Promise<Record<Stream, StreamPosition>>;
   /**
    * From now on a consumer holds records of some streams, and of no others.
-   * @throws PlantError LIMIT_REACHED.
+   * @param first what must be done before it, once nothing refuses it; when it fails, nothing is.
+   * @throws PlantError LIMIT_REACHED; what `first` throws.
    */
-  addConsumer(consumer: string, held: readonly Stream[]): Promise<void>;
-  /** Forgets a consumer; whether there was one. */
-  removeConsumer(consumer: string): Promise<boolean>;
+  addConsumer(
+    consumer: string,
+    held: readonly Stream[],
+    first?: () => Promise<unknown>,
+  ): Promise<void>;
+  /** Forgets a consumer; whether there was one. @param first as in `addConsumer`. */
+  removeConsumer(consumer: string, first?: () => Promise<unknown>): Promise<boolean>;
   /** Who holds records, and where each stands. */
   consumers(): readonly ConsumerMarks[];
   /** What a stream takes of the room, and what of it may change. */

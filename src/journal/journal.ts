@@ -232,12 +232,16 @@ class DiskJournal implements Journal {
     return watermark;
   }
 
-  addConsumer(consumer: string, held: readonly Stream[]): Promise<void> {
-    return this.#marks.add(consumer, held);
+  addConsumer(
+    consumer: string,
+    held: readonly Stream[],
+    first?: () => Promise<unknown>,
+  ): Promise<void> {
+    return this.#marks.add(consumer, held, first);
   }
 
-  removeConsumer(consumer: string): Promise<boolean> {
-    return this.#marks.remove(consumer);
+  removeConsumer(consumer: string, first?: () => Promise<unknown>): Promise<boolean> {
+    return this.#marks.remove(consumer, first);
   }
 
   consumers(): readonly ConsumerMarks[] {

@@ -5,12 +5,10 @@ import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
 import { type Stream, streams } from "./head.ts";
 import * as tables from "./tables.ts";
+import { unheld } from "./tables.ts";
 
-/** Last acknowledged sequence per stream; `unheld` where the consumer does not ask for it. */
+/** Last acknowledged sequence per stream; `unheld` where the consumer holds none of it. */
 export type Marks = Readonly<Record<Stream, number>>;
-
-/** A mark that lets everything go; a release that knows no such marks reads it so, too. */
-const unheld = Number.MAX_SAFE_INTEGER;
 
 /** A consumer as it is told. */
 export interface ConsumerMarks {
@@ -68,11 +66,13 @@ export class Watermarks {
   /**
    * From now on a consumer holds records of some streams, from the first one kept, or from where it
    * stands in those it held before; others it holds no longer.
-   * @throws PlantError LIMIT_REACHED.
+   * @param first what must be done before it, once nothing refuses it; when it fails, nothing is.
+   * @throws PlantError LIMIT_REACHED; what `first` throws.
    */
-  add(consumer: string, held: readonly Stream[]): Promise<void> {
+  add(consumer: string, held: readonly Stream[], first?: () => Promise<unknown>): Promise<void> {
     return this.#inTurn(async () => {
       const marks = this.#of(consumer);
+      await first?.();
       const next = tables.forStreams((stream) => {
         if (!held.includes(stream)) return unheld;
         return marks[stream] === unheld ? this.#deps.floor(stream) : marks[stream];
@@ -81,10 +81,11 @@ export class Watermarks {
     });
   }
 
-  /** Forgets a consumer: it holds nothing. @returns whether there was one. */
-  remove(consumer: string): Promise<boolean> {
+  /** Forgets a consumer: it holds nothing. @param first as in `add`. @returns if there was one. */
+  remove(consumer: string, first?: () => Promise<unknown>): Promise<boolean> {
     return this.#inTurn(async () => {
       if (!this.#marks.has(consumer)) return false;
+      await first?.();
       await this.#deps.disk.commit(tables.markRemoval(consumer), "reserve");
       this.#marks.delete(consumer);
       this.#far.delete(consumer);

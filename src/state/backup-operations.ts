@@ -17,6 +17,7 @@ import { syncPath } from "../util/durable-file.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
+import { attempt } from "./attempt.ts";
 import {
   asStoreError,
   createBackup,
@@ -120,20 +121,32 @@ function describe({ report, bytes }: Awaited<ReturnType<typeof openBackup>>): ob
   return { format, epoch, epochs, heads, firsts, points, blocks, time, bytes };
 }
 
-/** Checks a backup, replaces the store by it, and says among the records who did so. */
+/**
+ * Checks a backup, replaces the store by it, and says who did so among the records of the one that
+ * goes, without which nothing is done, and of the one that comes.
+ */
 async function backupRestore(core: StateCore, request: WorkerRequest): Promise<unknown> {
   const { path, passphrase, by } = check(shapes.restore, request.args);
   const { progress, told } = progressOf(request, "unseal");
   const before = core.deps.journal.epoch;
-  const { epoch, report } = await core.restore({ path, passphrase, progress });
+  const asked = { path, passphrase, progress };
+  const deed = { who: by, action: "backup-restore", target: path, before };
+  const { epoch, report } = await core.restore(asked, () =>
+    tell(core, `The store is replaced by the backup ${path}`, deed),
+  );
   await told();
-  const detail = { who: by, action: "backup-restore", target: path, before, after: epoch };
-  const message = `The store was replaced by the backup ${path}`;
+  // The store is another one by now: whoever asked must not hear that nothing was done.
+  await attempt(core.deps.log, "who restored a backup is not among its records", () =>
+    tell(core, `The store was replaced by the backup ${path}`, { ...deed, after: epoch }),
+  );
+  core.deps.log.warn("the store was replaced by a backup", { path, epoch, by });
+  return { epoch, heads: report.heads, time: report.wallMs };
+}
+
+async function tell(core: StateCore, message: string, detail: object): Promise<void> {
   const event = { kind: "audit", severity: "warning", message, detail, ...detail };
   const record = { kind: "event", event, time: core.now(), source: "org.plantd.State" };
   await core.append("event", [record], { flush: "now" });
-  core.deps.log.warn("the store was replaced by a backup", { path, epoch, by });
-  return { epoch, heads: report.heads, time: report.wallMs };
 }
 
 /** The bytes of a sealed file, for who cannot reach the folder. */

@@ -44,9 +44,8 @@ export function consumerOperations(core: StateCore): Record<string, Operation> {
     "consumer-add": async ({ args }) => {
       const { consumer: name, streams: held, by: who } = check(shapes.add, args);
       core.refuseWhileRestoring();
-      const { journal } = core.deps;
-      await journal.addConsumer(name, held);
-      await audit(core, who, { action: "consumer-add", target: name, after: held });
+      const deed = { action: "consumer-add", target: name, after: held };
+      await core.deps.journal.addConsumer(name, held, () => audit(core, who, deed));
       return found(core, name);
     },
     "consumer-list": ({ args }) => {
@@ -57,16 +56,18 @@ export function consumerOperations(core: StateCore): Record<string, Operation> {
     "consumer-remove": async ({ args }) => {
       const { consumer: name, by: who } = check(shapes.remove, args);
       core.refuseWhileRestoring();
-      const before = core.deps.journal.consumers().find((each) => each.consumer === name);
-      const isKnown = await core.deps.journal.removeConsumer(name);
+      const { journal } = core.deps;
+      const isKnown = await journal.removeConsumer(name, async () => {
+        const before = journal.consumers().find((each) => each.consumer === name)?.streams;
+        await audit(core, who, { action: "consumer-remove", target: name, before });
+      });
       if (!isKnown) throw new PlantError("CONSUMER_UNKNOWN", { consumer: name });
-      const marks = before?.streams;
-      await audit(core, who, { action: "consumer-remove", target: name, before: marks });
       return { removed: true };
     },
   };
 }
 
+/** Tells of a deed before it is done: one that cannot be told of is not done. */
 async function audit(core: StateCore, who: string, deed: Deed): Promise<void> {
   const records = auditRecords(who, [deed], { time: core.now(), source: "state" });
   await core.append("event", records, { flush: "now" });

@@ -470,13 +470,18 @@ export class StateCore {
     }
   }
 
-  /** Verifies a backup, then replaces the store by it. */
+  /**
+   * Verifies a backup, then replaces the store by it.
+   * @param first what must be done before; when it fails, the store stays.
+   */
   restore(
     asked: Parameters<typeof openBackup>[1],
+    first: () => Promise<unknown>,
   ): Promise<{ epoch: string; report: OpenedBackup["report"] }> {
     return this.trying(async () => {
       const { file, report, remove } = await openBackup(this.backupPlace, asked);
       try {
+        await first();
         const epoch = await this.apart(() => this.deps.journal.restore(file));
         return { epoch, report };
       } finally {

@@ -8,7 +8,7 @@ import type { StateCore } from "./core.ts";
 import { type Fate, fateOf, headerLine, presetSource, readLines } from "./export.ts";
 import type { PointChange } from "./point.ts";
 import { isReserved } from "./point-request.ts";
-import { bound, limits } from "./requests.ts";
+import { bound, limits, wellFormed } from "./requests.ts";
 
 const shapes = {
   export: v.object({
@@ -21,6 +21,8 @@ const shapes = {
     lines: v.array(v.string()),
     replace: v.optional(v.boolean(), false),
     dryRun: v.optional(v.boolean(), false),
+    /** The person who causes it, for the audit. */
+    by: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128), wellFormed), "unknown"),
   }),
 } as const;
 
@@ -75,7 +77,7 @@ async function exportPoints(
 
 /** Every line of a request is right, or none is taken. */
 async function importPoints(core: StateCore, args: unknown): Promise<unknown> {
-  const { first, lines, replace, dryRun } = check(shapes.import, args);
+  const { first, lines, replace, dryRun, by } = check(shapes.import, args);
   bound("lines of one import", lines.length, linesMax);
   for (const [at, text] of lines.entries()) {
     if (text.length <= lineBytesMax) continue;
@@ -93,6 +95,7 @@ async function importPoints(core: StateCore, args: unknown): Promise<unknown> {
     changes.push({ ...change, source });
   }
   if (dryRun || changes.length === 0) return counts;
-  await core.set(changes, { flush: "now", by: presetSource });
+  const deed = { action: "import", target: `${changes.length} points`, after: counts };
+  await core.set(changes, { flush: "now", by: presetSource, who: by, deed });
   return counts;
 }
