@@ -56,7 +56,7 @@ export async function startLogger(deps: LoggerDeps, config: Config["logger"]): P
     service: ownService,
     operations: {
       append: ({ args }) => core.append(args),
-      tail: ({ args }) => reading.tail(args),
+      tail: (request) => reading.tail(request),
       follow: (request) => reading.follow(request),
       levels: () => levels.list(),
       "set-level": ({ args }) => levels.set(args),

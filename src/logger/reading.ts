@@ -101,8 +101,9 @@ export class Reading {
    * The newest lines that match, newest last; `next` goes into `before` for older ones. With
    * `since` it goes on in the stream where the ring ends.
    */
-  async tail(args: unknown): Promise<unknown> {
-    const asked = check(tailShape, args ?? {});
+  async tail(request: WorkerRequest): Promise<unknown> {
+    const asked = check(tailShape, request.args ?? {});
+    using _room = await request.room();
     const { ring, run } = this.#deps;
     const { position } = ring;
     const page = new Page(Math.min(asked.limit ?? 100, pageLinesMax));
@@ -215,6 +216,7 @@ export class Reading {
         await pause();
       }
       if (page.texts.length > 0 || missed > 0) {
+        using _room = await request.room();
         const lines = page.texts.map((text): unknown => JSON.parse(text));
         await request.partial({ lines, run, position, ...(missed > 0 ? { missed } : {}) });
       } else if (position === ring.position) await ring.grown(stop);

@@ -1,6 +1,5 @@
 // Which parts a process runs and how each is put together: rooms, sockets, settings. Every part
 // meets the others over the broker alone, with a client of its own. It must not decide anything.
-
 import { join } from "node:path";
 import type { LineAdapter } from "../../drivers/kit/kit.ts";
 import { makeAdmission, rightsOf } from "../access/access.ts";
@@ -11,6 +10,7 @@ import { PlantError } from "../util/errors.ts";
 import type { LogLevels } from "../util/log-levels.ts";
 import { brokerEndpoint, type Principal } from "../util/paths.ts";
 import { ensureKeyPair, type Listener, transportNamed } from "../wire/wire.ts";
+import { endlessRoom } from "../worker/worker.ts";
 import { gatewayParts, type PartName } from "./command-line.ts";
 import { hear, type LogRoad } from "./log-road.ts";
 import { connect, type Offer, offer, type PartContext, peerOf, together } from "./part-context.ts";
@@ -187,6 +187,7 @@ function answerProof(part: string, operations: Offer["operations"]): Proof {
         signal,
         remainingMs: () => Number.POSITIVE_INFINITY,
         partial: async () => {},
+        room: endlessRoom,
       });
       return true;
     },

@@ -5,7 +5,7 @@ import type { Journal } from "../journal/journal.ts";
 import type { KeptLines, LevelMemory } from "../logger/logger.ts";
 import { hasCode } from "../util/errors.ts";
 import { inspect, v } from "../util/shape.ts";
-import { JsonText, type Operation } from "../worker/worker.ts";
+import { endlessRoom, JsonText, type Operation } from "../worker/worker.ts";
 
 /** Bytes read of the stream at once. */
 const bytesMax = 4_194_304;
@@ -57,6 +57,7 @@ export function levelMemory(operations: Readonly<Record<string, Operation>>): Le
       signal: new AbortController().signal,
       remainingMs: () => Number.POSITIVE_INFINITY,
       partial: async () => {},
+      room: endlessRoom,
     });
   return {
     async load() {

@@ -15,7 +15,6 @@ import { type Clock, type ClockSync, type Stamp, stampNow } from "../util/clock.
 import { hasCode, PlantError } from "../util/errors.ts";
 import type { Log } from "../util/log.ts";
 import type { Random } from "../util/random.ts";
-import { Turns } from "../util/turns.ts";
 import { attempt } from "./attempt.ts";
 import { auditRecords, type Deed } from "./audit.ts";
 import { type BackupPlace, type OpenedBackup, openBackup } from "./backup.ts";
@@ -119,9 +118,7 @@ const deletesPerCommit = 1000;
 export class StateCore {
   readonly deps: StateDeps;
   readonly config: StateConfig;
-  /** Pages and parts of long answers: one in each turn of the loop, whoever asks. */
-  readonly turns = new Turns();
-  readonly watchers = new Watchers(this.turns);
+  readonly watchers = new Watchers();
   /** Requests that wait for changes of a stream. */
   waiting = 0;
   points: PointTable;

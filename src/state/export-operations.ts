@@ -1,12 +1,12 @@
 // The operations that take points out and in as lines of JSON: export, import.
 // It must not know files.
-import { assert } from "../util/assert.ts";
 import { PlantError } from "../util/errors.ts";
 import { check, v } from "../util/shape.ts";
-import { JsonText, type Operation, type WorkerRequest } from "../worker/worker.ts";
+import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
 import { type Fate, fateOf, headerLine, presetSource, readLines } from "./export.ts";
 import type { PointChange } from "./point.ts";
+import { listPage } from "./point-operations.ts";
 import { isReserved } from "./point-request.ts";
 import { bound, limits, wellFormed } from "./requests.ts";
 
@@ -30,14 +30,10 @@ const shapes = {
 const linesMax = 1000;
 const lineBytesMax = limits.valueBytes + 8192;
 
-/** @param list the operation that pages through points. */
-export function exportOperations(
-  core: StateCore,
-  list: Operation | undefined,
-): Record<string, Operation> {
-  assert(list !== undefined, "points are listed");
+/** Operations on points as lines of JSON. */
+export function exportOperations(core: StateCore): Record<string, Operation> {
   return {
-    export: (request) => exportPoints(core, list, request),
+    export: (request) => exportPoints(core, request),
     import: ({ args }) => importPoints(core, args),
   };
 }
@@ -48,11 +44,7 @@ interface ListPage {
   readonly next?: string;
 }
 
-async function exportPoints(
-  core: StateCore,
-  list: Operation,
-  request: WorkerRequest,
-): Promise<unknown> {
+async function exportPoints(core: StateCore, request: WorkerRequest): Promise<unknown> {
   const asked = check(shapes.export, request.args ?? {});
   core.refuseWhileRestoring();
   const { journal, clock } = core.deps;
@@ -61,18 +53,27 @@ async function exportPoints(
   let count = 0;
   let after: string | undefined;
   do {
-    const args = after === undefined ? asked : { ...asked, after };
-    const reply = await list({ ...request, args });
-    const page = (reply instanceof JsonText ? reply.toJSON() : reply) as ListPage;
-    // What the store keeps for itself is made by its own operations.
-    const lines = page.points
-      .filter(({ scope }) => !isReserved(scope))
-      .map((point) => JSON.stringify(point));
-    if (lines.length > 0) await request.partial({ lines });
-    count += lines.length;
-    after = page.next;
+    const told = await tellPage(core, request, after === undefined ? asked : { ...asked, after });
+    count += told.count;
+    after = told.next;
   } while (after !== undefined && !request.signal.aborted);
   return { points: count };
+}
+
+/** One page of lines; nothing of it is held when this is over. */
+async function tellPage(
+  core: StateCore,
+  request: WorkerRequest,
+  asked: object,
+): Promise<{ count: number; next: string | undefined }> {
+  using _room = await request.room();
+  const page = (await listPage(core, asked)).toJSON() as ListPage;
+  // What the store keeps for itself is made by its own operations.
+  const lines = page.points
+    .filter(({ scope }) => !isReserved(scope))
+    .map((point) => JSON.stringify(point));
+  if (lines.length > 0) await request.partial({ lines });
+  return { count: lines.length, next: page.next };
 }
 
 /** Every line of a request is right, or none is taken. */

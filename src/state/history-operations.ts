@@ -6,6 +6,7 @@ import type { Operation } from "../worker/worker.ts";
 import type { Aggregate } from "./aggregate.ts";
 import type { StateCore } from "./core.ts";
 import type { Found, Range } from "./history.ts";
+import { withRoom } from "./point-operations.ts";
 import { bound, countOf } from "./requests.ts";
 
 const historyLimits = {
@@ -47,8 +48,8 @@ type Asked = Omit<v.InferOutput<typeof shapes.historyMany>, "points">;
 /** Operations on what values were. */
 export function historyOperations(core: StateCore): Record<string, Operation> {
   return {
-    history: ({ args }) => history(core, args),
-    "history-many": ({ args }) => historyMany(core, args),
+    history: (request) => withRoom(request, () => history(core, request.args)),
+    "history-many": (request) => withRoom(request, () => historyMany(core, request.args)),
   };
 }
 

@@ -13,13 +13,19 @@ import { countOf, limits, malformed, shapes } from "./requests.ts";
 export function pointOperations(core: StateCore): Record<string, Operation> {
   return {
     get: ({ args }) => get(core, args),
-    "get-many": ({ args }) => getMany(core, args),
+    "get-many": (request) => withRoom(request, () => getMany(core, request.args)),
     "set-many": ({ args }) => setMany(core, args),
     "compare-and-set": ({ args }) => compareAndSet(core, args),
     "delete-many": ({ args }) => deleteMany(core, args),
-    list: ({ args }) => list(core, args),
+    list: (request) => withRoom(request, () => listPage(core, request.args)),
     watch: (request) => watch(core, request),
   };
+}
+
+/** Makes an answer that may be long when there is room for it. */
+export async function withRoom<T>(request: WorkerRequest, make: () => T | Promise<T>): Promise<T> {
+  using _room = await request.room();
+  return await make();
 }
 
 /** One point; plantd's `state-get` is the same. @throws PlantError STATE_NOT_FOUND. */
@@ -97,21 +103,11 @@ async function deleteMany(core: StateCore, args: unknown): Promise<unknown> {
   return { deleted };
 }
 
-function list(core: StateCore, args: unknown): unknown {
+/** One page of points in order; whoever calls has room for it. */
+export async function listPage(core: StateCore, args: unknown): Promise<JsonText> {
   const asked = check(shapes.list, args ?? {});
-  const isShort = (asked.limit ?? limits.listMax) <= shortPage;
-  if (isShort && core.points.sortSlice()) return listPage(core, asked);
-  return longPage(core, asked);
-}
-
-/** Points of a page that is made at once. */
-const shortPage = 50;
-
-/** A page in a turn of its own: many of them at once keep nobody else waiting. */
-async function longPage(core: StateCore, asked: ListArguments): Promise<JsonText> {
-  await core.turns.next();
-  await sorted(core);
-  return listPage(core, asked);
+  if (!core.points.sortSlice()) await sorted(core);
+  return pageOf(core, asked);
 }
 
 /** Waits until the points are in order; others have their turn meanwhile. */
@@ -126,7 +122,7 @@ interface ListArguments {
   readonly limit?: number | undefined;
 }
 
-function listPage(core: StateCore, { scope, prefix = "", after, limit }: ListArguments): JsonText {
+function pageOf(core: StateCore, { scope, prefix = "", after, limit }: ListArguments): JsonText {
   const { points } = core;
   const { slots } = points;
   const most = countOf("list limit", limit, limits.listMax);

@@ -100,13 +100,12 @@ function startMeter(core: StateCore): Running[] {
 }
 
 function operationsOf(core: StateCore): Record<string, Operation> {
-  const points = pointOperations(core);
   return {
-    ...points,
+    ...pointOperations(core),
     ...schemaOperations(core),
     ...streamOperations(core),
     ...metricOperations(core),
-    ...exportOperations(core, points.list),
+    ...exportOperations(core),
     ...consumerOperations(core),
     ...backupOperations(core),
     ...storeOperations(core),

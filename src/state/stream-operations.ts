@@ -7,6 +7,7 @@ import { check } from "../util/shape.ts";
 import type { Operation, WorkerRequest } from "../worker/worker.ts";
 import type { StateCore } from "./core.ts";
 import { tellDamage } from "./damage.ts";
+import { withRoom } from "./point-operations.ts";
 import { bound, boundChanges, checkJson, limits, shapes } from "./requests.ts";
 import { statsOf } from "./stats.ts";
 
@@ -69,12 +70,15 @@ async function changes(core: StateCore, request: WorkerRequest): Promise<unknown
   const query = boundChanges(check(shapes.changes, request.args));
   core.refuseWhileRestoring();
   if (query.parts) return await changesInParts(core, request, query);
-  const found = readChanges(core, query);
+  const read = () => {
+    core.refuseWhileRestoring();
+    return readChanges(core, query);
+  };
+  const found = await withRoom(request, read);
   if (found.records.length > 0 || query.waitMs === 0) return found;
   await using over = startWait(core, query.waitMs, request.signal);
   await core.deps.journal.grown(query.stream, over.signal);
-  core.refuseWhileRestoring();
-  return readChanges(core, query);
+  return await withRoom(request, read);
 }
 
 /** Records after a sequence; covers over damage tell what is still known, within `bytesMax`. */
@@ -109,21 +113,28 @@ async function changesInParts(
   let { after } = query;
   let head = journal.head(stream);
   for (;;) {
-    // Others have their turn between two parts, and between those of two streams.
-    await core.turns.next();
-    core.refuseWhileRestoring();
-    const found = readChanges(core, { ...query, after });
-    head = found.head;
-    if (found.records.length > 0) {
-      const { epoch, records, last } = found;
-      await request.partial({ epoch, records, last });
-      after = last;
-      request.signal.throwIfAborted();
-    }
+    const told = await tellPart(core, request, { ...query, after });
+    after = told.after;
+    head = told.head;
     if (after < head) continue;
     if (waitMs === 0 || over.signal.aborted) return { last: after, head };
     await journal.grown(stream, over.signal);
   }
+}
+
+/** The next part, if there is any: nothing of it is held when this is over. */
+async function tellPart(
+  core: StateCore,
+  request: WorkerRequest,
+  query: ChangesQuery,
+): Promise<{ after: number; head: number }> {
+  using _room = await request.room();
+  core.refuseWhileRestoring();
+  const { epoch, records, last, head } = readChanges(core, query);
+  if (records.length === 0) return { after: query.after, head };
+  await request.partial({ epoch, records, last });
+  request.signal.throwIfAborted();
+  return { after: last, head };
 }
 
 /** A bounded wait of one of a bounded number; it is over after `ms` or when the caller gives up. */

@@ -2,7 +2,6 @@
 // newest value wins, and of what was deleted. It must not know where points come from.
 import type { Clock } from "../util/clock.ts";
 import { PlantError } from "../util/errors.ts";
-import type { Turns } from "../util/turns.ts";
 import { JsonText, type WorkerRequest } from "../worker/worker.ts";
 import type { Place, PointObserver, PointTable } from "./points.ts";
 import { bound, limits } from "./requests.ts";
@@ -52,17 +51,11 @@ const deletionsMax = 10_000;
 const lastPointsMax = 2000;
 
 export class Watchers implements PointObserver {
-  /** Parts of all watches, and other long answers: one in each turn of the loop. */
-  readonly turns: Turns;
   readonly #watchers = new Set<Watcher>();
   #points: PointTable | undefined;
   /** The last deletions, in order, and the sequence after which all of them are here. */
   #deletions: Deletion[] = [];
   #since = 0;
-
-  constructor(turns: Turns) {
-    this.turns = turns;
-  }
 
   get count(): number {
     return this.#watchers.size;
@@ -179,13 +172,13 @@ export class Watchers implements PointObserver {
 
   async #send(deps: WatchDeps, news: News, upTo: number): Promise<void> {
     const { watcher, request, indices } = news;
-    const { turns } = this;
     for (let at = 0; at < indices.deleted.length; at += pointsPerPart) {
+      using _room = await request.room();
       const deleted = indices.deleted.slice(at, at + pointsPerPart);
       await request.partial({ points: [], deleted });
     }
     for (let at = 0; at < indices.changed.length; ) {
-      await turns.next();
+      using _room = await request.room();
       if (watcher.isLost) throw gone(upTo, this.#since);
       const part = this.#part(deps.runMs(), news, { at, upTo });
       at = part.next;

@@ -3,6 +3,7 @@
 import { type Frames, plant, sizeOf } from "../mdp/mdp.ts";
 import type { Code } from "../util/catalogue.ts";
 import { PlantError } from "../util/errors.ts";
+import type { Room } from "./room.ts";
 
 /** One request with a body of any kind. */
 export interface RawRequest {
@@ -24,6 +25,12 @@ export interface RawRequest {
    * when too many wait, because nobody awaited them.
    */
   partial(body: Frames): Promise<void>;
+  /**
+   * To be awaited before a part or a reply is made that may be long, and disposed of when it was
+   * sent or returned: the client takes parts, and not too much is on its way from this worker.
+   * @throws PlantError the reason of `signal`, once it aborted.
+   */
+  room(): Promise<Disposable>;
 }
 
 /** What an assignment needs of the connection it came by. */
@@ -37,6 +44,8 @@ export interface Carrier {
   readonly hasRoom: boolean;
   /** Sends a part. @throws PlantError MESSAGE_TOO_LARGE, INTERNAL for a body without frames. */
   sendPart(assignment: Assignment, body: Frames): void;
+  /** Room for a long answer. */
+  readonly room: Room;
 }
 
 /** Parts sent before other work may have its turn, where no credit makes the sender pause. */
@@ -73,6 +82,8 @@ export class Assignment implements RawRequest {
   #waiting: WaitingPart[] = none;
   #parts = 0;
   #flushed: (() => void) | undefined;
+  /** Those who wait for credit before they make a part. */
+  #uncredited: PromiseWithResolvers<void> | undefined;
 
   constructor(carrier: Carrier, request: Received) {
     const { head } = request;
@@ -133,6 +144,15 @@ export class Assignment implements RawRequest {
     }
   }
 
+  async room(): Promise<Disposable> {
+    while (this.#reason === undefined && !this.#hasCredit()) {
+      this.#uncredited ??= Promise.withResolvers();
+      await this.#uncredited.promise;
+    }
+    if (this.#reason !== undefined) throw this.#reason;
+    return await this.#carrier.room.enter(this.signal);
+  }
+
   /** Tells the operation to stop; the signal's reason is a PlantError with this code. */
   abort(code: Code): void {
     if (this.#reason !== undefined) return;
@@ -140,12 +160,15 @@ export class Assignment implements RawRequest {
     this.#abort?.abort(this.#reason);
     for (const { reject } of this.#waiting.splice(0)) reject(this.#reason);
     this.#flushed?.();
+    this.#uncredited?.resolve();
   }
 
   /** The client has read so many parts and lets as many more come. */
   grant(credit: number): void {
     this.#credit += credit;
     for (const size of this.#underWay.splice(0, credit)) this.#bytesUnderWay -= size;
+    this.#uncredited?.resolve();
+    this.#uncredited = undefined;
     this.goOn();
   }
 
@@ -177,8 +200,11 @@ export class Assignment implements RawRequest {
   }
 
   #mayGo(): boolean {
-    const hasBytes = this.#bytesUnderWay < plant.creditBytes;
-    return this.#credit > 0 && hasBytes && this.#carrier.hasRoom;
+    return this.#hasCredit() && this.#carrier.hasRoom;
+  }
+
+  #hasCredit(): boolean {
+    return this.#credit > 0 && this.#bytesUnderWay < plant.creditBytes;
   }
 
   #go(body: Frames): Promise<void> {

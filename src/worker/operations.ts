@@ -20,6 +20,12 @@ export interface WorkerRequest {
   remainingMs(): number;
   /** Sends one part of a stream; waits while the client has granted no credit. */
   partial(data: unknown): Promise<void>;
+  /**
+   * Room for a part or a reply that may be long: awaited before it is made, disposed of when it was
+   * sent or returned. What waits for room holds nothing meanwhile.
+   * @throws PlantError the reason of `signal`, once it aborted.
+   */
+  room(): Promise<Disposable>;
 }
 
 /** Data that is JSON already, for operations that are asked very often. */
@@ -115,6 +121,10 @@ class JsonRequest implements WorkerRequest {
 
   remainingMs(): number {
     return this.#raw.remainingMs();
+  }
+
+  room(): Promise<Disposable> {
+    return this.#raw.room();
   }
 }
 

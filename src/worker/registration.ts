@@ -16,6 +16,7 @@ import {
 import { Assignment, type Carrier } from "./assignment.ts";
 import { isPromise, type RawOperation } from "./operations.ts";
 import { Replies, replyFramesMax } from "./replies.ts";
+import { Room } from "./room.ts";
 import { Standing } from "./standing.ts";
 
 /** A registered worker. */
@@ -40,6 +41,7 @@ export interface RegistrationSettings {
   readonly heartbeatMs: number;
   readonly livenessMs: number;
   readonly messageBytesMax: number;
+  readonly answersBytesMax: number;
   readonly graceMs: number;
   readonly drainMs: number;
 }
@@ -59,6 +61,7 @@ const looksPerMs = 256;
 export class Registration implements Worker, Carrier {
   readonly service: string;
   readonly replyBytesMax: number;
+  readonly room: Room;
   readonly #deps: RegistrationDeps;
   readonly #settings: RegistrationSettings;
   readonly #serve: RawOperation;
@@ -91,6 +94,7 @@ export class Registration implements Worker, Carrier {
     this.#standing = new Standing(deps.log, settings);
     this.#dealer = this.#openDealer();
     this.#replies = new Replies(deps.log, this.#dealer, this);
+    this.room = new Room(() => this.hasRoom);
     const { clock } = deps;
     this.#beat = startLoop({ clock, round: () => this.#round(), pauseMs: settings.heartbeatMs });
   }
@@ -162,14 +166,14 @@ export class Registration implements Worker, Carrier {
   }
 
   #openDealer(): SteadyDealer {
-    const { endpoint, curve, messageBytesMax } = this.#settings;
+    const { endpoint, curve, messageBytesMax, answersBytesMax } = this.#settings;
     return openSteadyDealer(this.#deps, {
       endpoint,
       curve,
       messageBytesMax: messageBytesMax + headroomBytes,
       framesMax: replyFramesMax + headroomFrames,
       sendQueueMax,
-      sendBytesMax: 4 * messageBytesMax,
+      sendBytesMax: answersBytesMax,
       onMessage: (frames) => this.#hear(frames),
       onUp: () => this.#up(),
       onLost: (reason) => this.#lost(reason),
@@ -181,6 +185,7 @@ export class Registration implements Worker, Carrier {
     const { service, concurrency } = this.#settings;
     this.#isSuspect = false;
     this.#replies.hasRoom = true;
+    this.room.look();
     this.#heardMs = this.nowMs();
     if (this.#closed !== undefined) return;
     this.#isRegistered = true;
@@ -343,6 +348,7 @@ export class Registration implements Worker, Carrier {
     for (const assignment of this.#assignments.values()) {
       if (assignment.hasWaiting) assignment.goOn();
     }
+    this.room.look();
     this.#tellIdle();
   }
 

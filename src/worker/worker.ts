@@ -17,6 +17,7 @@ export {
   type WorkerRequest,
 } from "./operations.ts";
 export type { Worker } from "./registration.ts";
+export { endlessRoom } from "./room.ts";
 
 export interface WorkerDeps {
   readonly clock: Clock;
@@ -40,6 +41,11 @@ export interface WorkerConfig {
   readonly livenessMs?: number;
   /** Bytes of one message, both ways; 16 MiB when absent. */
   readonly messageBytesMax?: number;
+  /**
+   * Bytes of replies and parts that wait for the broker, beyond which no long answer is begun;
+   * 32 MiB when absent. One reply is always let in.
+   */
+  readonly answersBytesMax?: number;
   /** Longest wait at disposal for operations under way; 2,000 when absent. */
   readonly drainMs?: number;
   /** Part of it before they are told by their signal; streams are told at once. 250 when absent. */
@@ -51,6 +57,7 @@ const defaults = {
   heartbeatMs: 1000,
   livenessMs: 4000,
   messageBytesMax: 16_777_216,
+  answersBytesMax: 33_554_432,
   drainMs: 2000,
   graceMs: 250,
 };

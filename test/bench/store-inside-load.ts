@@ -6,6 +6,7 @@ import { startState } from "../../src/state/state.ts";
 import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
+import { endlessRoom } from "../../src/worker/worker.ts";
 import { storeConfig } from "../fakes/store.ts";
 import { quantile } from "./harness.ts";
 
@@ -27,7 +28,11 @@ let number = 0;
 
 async function call(operation: string, args: unknown): Promise<unknown> {
   const request = { operation, args, body: [], trace: "", signal, remainingMs: () => 60_000 };
-  return await state.operations[operation]?.({ ...request, partial: async () => {} });
+  return await state.operations[operation]?.({
+    ...request,
+    partial: async () => {},
+    room: endlessRoom,
+  });
 }
 
 /** The same values as the peers': a hundred points. */

@@ -2,7 +2,7 @@
 // It must not know sockets.
 import type { CallOptions, Client } from "../../src/client/client.ts";
 import { asPlantError, PlantError } from "../../src/util/errors.ts";
-import type { Operation, WorkerRequest } from "../../src/worker/worker.ts";
+import { endlessRoom, type Operation, type WorkerRequest } from "../../src/worker/worker.ts";
 
 export interface FakeBus {
   /** Offers a service; returns what withdraws it. */
@@ -41,6 +41,7 @@ export function fakeBus(): FakeBus {
       signal: options?.signal ?? new AbortController().signal,
       remainingMs: () => options?.deadlineMs ?? 5000,
       partial,
+      room: endlessRoom,
     };
     try {
       const data = await run(request);

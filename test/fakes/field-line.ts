@@ -10,7 +10,7 @@ import { type LineConfig, parseConfig } from "../../src/config/config.ts";
 import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { type Log, openLog } from "../../src/util/log.ts";
 import { systemRandom } from "../../src/util/random.ts";
-import type { WorkerRequest } from "../../src/worker/worker.ts";
+import { endlessRoom, type WorkerRequest } from "../../src/worker/worker.ts";
 import { fakeBus } from "./bus.ts";
 
 /** A point as the line reported it to the store. */
@@ -91,6 +91,7 @@ export function startFieldLine(
       signal: new AbortController().signal,
       remainingMs: () => 15_000,
       partial: async () => {},
+      room: endlessRoom,
     };
     return await run(request);
   };

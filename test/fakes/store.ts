@@ -8,7 +8,7 @@ import { type State, type StateConfig, startState } from "../../src/state/state.
 import type { ClockSync } from "../../src/util/clock.ts";
 import type { Log } from "../../src/util/log.ts";
 import { type Random, seededRandom } from "../../src/util/random.ts";
-import type { WorkerRequest } from "../../src/worker/worker.ts";
+import { endlessRoom, type WorkerRequest } from "../../src/worker/worker.ts";
 import { type FakeClock, fakeClock } from "./clock.ts";
 
 /** A log that says nothing. */
@@ -115,6 +115,7 @@ export async function openTestStore(
         trace: "0".repeat(32),
         signal: new AbortController().signal,
         remainingMs: () => 5000,
+        room: endlessRoom,
         ...request,
         // As JSON, like all that crosses the bus.
         partial: async (part) => await request?.partial?.(JSON.parse(JSON.stringify(part))),

@@ -8,6 +8,7 @@ import { type State, type StateConfig, startState } from "../../src/state/state.
 import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { asPlantError } from "../../src/util/errors.ts";
 import { seededRandom, systemRandom } from "../../src/util/random.ts";
+import { endlessRoom } from "../../src/worker/worker.ts";
 import { silentLog, storeConfig } from "../fakes/store.ts";
 import type { Mark, Order } from "./ledger.ts";
 import { consumer, Lane, passphrase, type Request, type Turn } from "./workload.ts";
@@ -89,6 +90,7 @@ async function ask({ state }: Store, request: Request): Promise<unknown> {
       signal,
       remainingMs: () => 5000,
       partial: async () => {},
+      room: endlessRoom,
     });
     mark({ what: "answered", id: request.id, data: (data ?? {}) as Record<string, unknown> });
     return data;

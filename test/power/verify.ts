@@ -6,7 +6,7 @@ import { type Journal, openJournal } from "../../src/journal/journal.ts";
 import { type State, startState } from "../../src/state/state.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { seededRandom } from "../../src/util/random.ts";
-import { JsonText } from "../../src/worker/worker.ts";
+import { endlessRoom, JsonText } from "../../src/worker/worker.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { bootId, silentLog, storeConfig } from "../fakes/store.ts";
 import { type Asked, type Book, type Ledger, placeOf, type Write } from "./ledger.ts";
@@ -84,7 +84,14 @@ function inWords(error: unknown): string {
 
 function askerOf(state: State): Ask {
   const signal = new AbortController().signal;
-  const rest = { body: [], trace: "", signal, remainingMs: () => 5000, partial: async () => {} };
+  const rest = {
+    body: [],
+    trace: "",
+    signal,
+    remainingMs: () => 5000,
+    partial: async () => {},
+    room: endlessRoom,
+  };
   return async (operation, args) => {
     const run = state.operations[operation];
     if (run === undefined) throw new Error(`no operation ${operation}`);

@@ -9,6 +9,7 @@ import { startState } from "../../src/state/state.ts";
 import { systemClock as clock } from "../../src/util/clock.ts";
 import { asPlantError } from "../../src/util/errors.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
+import { endlessRoom } from "../../src/worker/worker.ts";
 import { bootId, silentLog as log, storeConfig } from "../fakes/store.ts";
 import { differences, type Ledger } from "../fakes/store-ledger.ts";
 
@@ -74,7 +75,11 @@ async function tryFlip(flip: Flip): Promise<FlipResult> {
   const call = async (operation: string, args?: unknown) => {
     const signal = new AbortController().signal;
     const request = { operation, args, body: [], trace: "", signal, remainingMs: () => 5000 };
-    const data = await state.operations[operation]?.({ ...request, partial: async () => {} });
+    const data = await state.operations[operation]?.({
+      ...request,
+      partial: async () => {},
+      room: endlessRoom,
+    });
     return JSON.parse(typeof data === "string" ? data : JSON.stringify(data));
   };
   const [said] = (await call("losses")).losses.slice(-1);

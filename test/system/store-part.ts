@@ -6,6 +6,7 @@ import { systemClock as clock, readBootId } from "../../src/util/clock.ts";
 import { asPlantError } from "../../src/util/errors.ts";
 import { openLog } from "../../src/util/log.ts";
 import { systemRandom as random } from "../../src/util/random.ts";
+import { endlessRoom } from "../../src/worker/worker.ts";
 
 const [folder = "", settings = "{}"] = process.argv.slice(2);
 const config = JSON.parse(settings) as StateConfig;
@@ -22,7 +23,7 @@ process.on("message", (message) => {
   const signal = new AbortController().signal;
   const request = { operation, args, body: [], trace: "", signal, remainingMs: () => 5000 };
   void Promise.resolve()
-    .then(() => run?.({ ...request, partial: async () => {} }))
+    .then(() => run?.({ ...request, partial: async () => {}, room: endlessRoom }))
     .then(
       (data) => process.send?.([id, null, data]),
       (error: unknown) => process.send?.([id, asPlantError(error).code, null]),

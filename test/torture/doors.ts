@@ -9,7 +9,7 @@ import { decodeFromPeer, type Frames, plant } from "../../src/mdp/mdp.ts";
 import { readPoints } from "../../src/status/points.ts";
 import { PlantError } from "../../src/util/errors.ts";
 import { checkEndpoint } from "../../src/wire/endpoint.ts";
-import type { WorkerRequest } from "../../src/worker/worker.ts";
+import { endlessRoom, type WorkerRequest } from "../../src/worker/worker.ts";
 import { newBroker } from "../fakes/broker.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { enveloped, plantd, rfc7, rfc18 } from "../fakes/foreign-peers.ts";
@@ -250,6 +250,7 @@ export async function openDoors(): Promise<Doors> {
           args: parsed(input[0]),
           remainingMs: () => 5000,
           partial: async () => {},
+          room: endlessRoom,
         }),
     }),
   );

@@ -1,7 +1,7 @@
 // A logger on a fake clock and what asks it. It must not know what the tests look for.
 import type { Config } from "../../../src/config/config.ts";
 import { type Logger, type LoggerDeps, startLogger } from "../../../src/logger/logger.ts";
-import type { WorkerRequest } from "../../../src/worker/worker.ts";
+import { endlessRoom, type WorkerRequest } from "../../../src/worker/worker.ts";
 import { fakeClock } from "../../fakes/clock.ts";
 
 const config: Config["logger"] = {
@@ -25,7 +25,7 @@ export function askLogger(logger: Logger) {
     more: Partial<WorkerRequest> = {},
   ): Promise<Parsed> => {
     const signal = new AbortController().signal;
-    const request = { args, signal, partial: async () => {}, ...more };
+    const request = { args, signal, partial: async () => {}, room: endlessRoom, ...more };
     return await logger.operations[operation]!(request as WorkerRequest);
   };
 }
