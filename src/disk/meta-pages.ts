@@ -76,8 +76,6 @@ export function readMetas(handle: number): Meta | string {
   if (typeof second === "string") return second;
   if (second.pageBytes !== first.pageBytes) return "its two first pages disagree";
   const newest = first.transaction >= second.transaction ? first : second;
-  const slip = slipOf(handle, [first, second]);
-  if (slip !== undefined) return slip;
   const pages = Math.floor(size / newest.pageBytes);
   if ((newest.free.flags & unflushedFlag) !== 0) return "its newest commit was never flushed";
   if (newest.lastPage >= pages + missingPagesMax) {
@@ -88,54 +86,6 @@ export function readMetas(handle: number): Meta | string {
     if (!isThere) return "a root is not there";
   }
   return newest;
-}
-
-/**
- * What says that the newest commit is not the one it seems to be. Commits take both first pages in
- * turns, so that these are one commit apart; and each commit writes the root of the table of tables
- * anew, with its own number. One wrong bit would have LMDB go back a commit, silently.
- */
-function slipOf(handle: number, [even, odd]: readonly [Meta, Meta]): string | undefined {
-  const isOfCopy = isUnused(even) && !isUnused(odd);
-  const isInTurn = even.transaction % 2 === 0 && odd.transaction % 2 === 1;
-  const isNext = Math.abs(even.transaction - odd.transaction) === 1;
-  if (isUnused(even) && isUnused(odd)) return undefined;
-  if (!isOfCopy && !(isInTurn && isNext)) return "its first pages are of no two commits in turn";
-  const isRight = (meta: Meta, other: Meta) => {
-    const told = rootTransactionOf(handle, meta);
-    // A compact copy has the number of its commit in its first page alone.
-    const isCopied = told === 1 && (isOfCopy || meta.transaction < other.transaction);
-    return told === meta.transaction || isCopied;
-  };
-  if (isRight(even, odd) && isRight(odd, even)) return undefined;
-  return "a first page is of another commit than the root it leads to";
-}
-
-/** As the first pages of a new file are, and the one of a compact copy. */
-function isUnused({ transaction, main, free }: Meta): boolean {
-  return transaction === 0 && main.root === undefined && free.root === undefined;
-}
-
-/** The commit that wrote a meta page, as the root of its table of tables says. */
-function rootTransactionOf(handle: number, { main, pageBytes, transaction }: Meta): number {
-  if (main.root === undefined) return 0;
-  const head = Buffer.alloc(16);
-  // A root that is not in the file is for others to tell.
-  if (main.root * pageBytes > fstatSync(handle).size) return transaction;
-  if (readSync(handle, head, 0, 16, main.root * pageBytes) < 16) return transaction;
-  return readPageNumber(head, 8);
-}
-
-/**
- * The commit that a meta page is of, where it and its root say different ones: that of both which
- * follows, or goes before, the one of the other page.
- */
-export function likelyTransactionOf(handle: number, meta: Meta, other: Meta | undefined): number {
-  const told = rootTransactionOf(handle, meta);
-  if (told === meta.transaction || other === undefined) return meta.transaction;
-  if (rootTransactionOf(handle, other) !== other.transaction) return meta.transaction;
-  const isNext = Math.abs(told - other.transaction) === 1;
-  return isNext ? told : meta.transaction;
 }
 
 /** The version of LMDB's format that the file says it is in; undefined when it says none. */

@@ -3,7 +3,6 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import {
   headBytes,
-  likelyTransactionOf,
   type Meta,
   readMeta,
   readMetas,
@@ -57,16 +56,10 @@ export function openRemains(path: string): { states: Remains[] } & Disposable {
   const whole = readMetas(handle);
   const first = readMeta(handle, 0, 0);
   const pageBytes = typeof first === "string" ? presetPageBytes : first.pageBytes;
-  const found = [first, readMeta(handle, pageBytes, 1)]
+  const metas = [first, readMeta(handle, pageBytes, 1)]
     .filter((meta) => typeof meta !== "string")
-    .filter((meta) => meta.pageBytes === pageBytes && meta.lastPage * pageBytes < 2 * size);
-  const commitOf = (meta: Meta) =>
-    likelyTransactionOf(
-      handle,
-      meta,
-      found.find((other) => other !== meta),
-    );
-  const metas = found.toSorted((a, b) => commitOf(b) - commitOf(a));
+    .filter((meta) => meta.pageBytes === pageBytes && meta.lastPage * pageBytes < 2 * size)
+    .sort((a, b) => b.transaction - a.transaction);
   const states = metas.map((meta, at) => {
     const isNewest = at === 0 && typeof whole !== "string";
     return new State(new PageFile(handle, pageBytes), meta, isNewest);
