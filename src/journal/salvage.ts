@@ -107,7 +107,10 @@ function isSound({ table, key, value }: Found, spans: Record<Stream, Span[]>): b
   }
 }
 
-/** What each stream must hold: from after its lowest watermark to where it is known to have been. */
+/**
+ * What each stream must hold: from where it is known to have begun, or after its lowest watermark,
+ * to where it is known to have been.
+ */
 function wantedSpans(
   disk: Disk,
   lineage: readonly tables.EpochEntry[],
@@ -115,14 +118,15 @@ function wantedSpans(
 ): Record<Stream, Span> {
   const marks = [...tables.readMarks(disk).values()];
   const { sequence } = tables.readCheckpoint(disk);
+  const sizes = tables.readSizes(disk);
   return tables.forStreams((stream) => {
     const cut = lineage.at(-1)?.cuts[stream] ?? 0;
     const said = stream === "state" ? sequence : 0;
     const held = marks.map((mark) => mark[stream]).filter((mark) => mark !== tables.unheld);
     const acknowledged = Math.max(0, ...held);
-    const lowest = Math.min(...held);
+    const began = sizes?.[stream].first ?? Number.POSITIVE_INFINITY;
     return {
-      first: Number.isFinite(lowest) ? lowest + 1 : Number.POSITIVE_INFINITY,
+      first: Math.min(began, ...held.map((mark) => mark + 1)),
       last: Math.max(known[stream] ?? 0, cut, said, acknowledged),
     };
   });
