@@ -52,6 +52,9 @@ const lastPointsMax = 2000;
 
 export class Watchers implements PointObserver {
   readonly #watchers = new Set<Watcher>();
+  /** Of them, those who watch named scopes, by each of these, and all others. */
+  readonly #byScope = new Map<string, Set<Watcher>>();
+  readonly #anyScope = new Set<Watcher>();
   #points: PointTable | undefined;
   /** The last deletions, in order, and the sequence after which all of them are here. */
   #deletions: Deletion[] = [];
@@ -78,13 +81,12 @@ export class Watchers implements PointObserver {
     if (this.#watchers.size === 0 || points === undefined) return;
     const { slots } = points;
     const slot = slots.findIndex(index);
-    const place = { scope: slots.scopeOf(slot), key: slots.keyOf(slot) };
-    for (const watcher of this.#watchers) {
-      if (!wants(watcher.wanted, place)) continue;
-      watcher.changed.add(index);
-      if (watcher.deleted.size > 0) watcher.deleted.delete(idOf(place));
-      watcher.wake();
-    }
+    const scope = slots.scopeOf(slot);
+    const there = this.#byScope.get(scope);
+    if (there === undefined && this.#anyScope.size === 0) return;
+    const place = { scope, key: slots.keyOf(slot) };
+    if (there !== undefined) tellChanged(there, place, index);
+    tellChanged(this.#anyScope, place, index);
   }
 
   deleted({ scope, key }: Place, revision: number): void {
@@ -94,11 +96,28 @@ export class Watchers implements PointObserver {
       const forgotten = this.#deletions.splice(0, deletionsMax);
       this.#since = forgotten.at(-1)?.revision ?? this.#since;
     }
-    for (const watcher of this.#watchers) {
-      if (!wants(watcher.wanted, deletion)) continue;
-      watcher.deleted.set(idOf(deletion), deletion);
-      if (watcher.deleted.size > deletionsMax) watcher.isLost = true;
-      watcher.wake();
+    tellDeleted(this.#byScope.get(scope) ?? [], deletion);
+    tellDeleted(this.#anyScope, deletion);
+  }
+
+  #add(watcher: Watcher): void {
+    this.#watchers.add(watcher);
+    const { scopes } = watcher.wanted;
+    if (scopes === undefined) this.#anyScope.add(watcher);
+    for (const scope of scopes ?? []) {
+      const there = this.#byScope.get(scope);
+      if (there === undefined) this.#byScope.set(scope, new Set([watcher]));
+      else there.add(watcher);
+    }
+  }
+
+  #remove(watcher: Watcher): void {
+    this.#watchers.delete(watcher);
+    this.#anyScope.delete(watcher);
+    for (const scope of watcher.wanted.scopes ?? []) {
+      const there = this.#byScope.get(scope);
+      there?.delete(watcher);
+      if (there?.size === 0) this.#byScope.delete(scope);
     }
   }
 
@@ -110,7 +129,7 @@ export class Watchers implements PointObserver {
   async follow(deps: WatchDeps, options: WatchOptions, request: WorkerRequest): Promise<number> {
     bound("watches", this.#watchers.size + 1, limits.watchersMax);
     const watcher = this.#open(deps, options);
-    this.#watchers.add(watcher);
+    this.#add(watcher);
     const over = new AbortController();
     const stop = AbortSignal.any([over.signal, request.signal]);
     const timed = deps.clock.sleep(options.waitMs, stop).then(() => over.abort());
@@ -123,7 +142,7 @@ export class Watchers implements PointObserver {
       const isLast = !request.signal.aborted && watcher.changed.size <= lastPointsMax;
       if (isLast) position = await this.#tellLast(deps, watcher, request);
     } finally {
-      this.#watchers.delete(watcher);
+      this.#remove(watcher);
       over.abort();
       await timed;
     }
@@ -216,6 +235,24 @@ interface News {
   readonly watcher: Watcher;
   readonly request: WorkerRequest;
   readonly indices: { readonly changed: readonly number[]; readonly deleted: readonly Deletion[] };
+}
+
+function tellChanged(watchers: Iterable<Watcher>, place: Place, index: number): void {
+  for (const watcher of watchers) {
+    if (!wants(watcher.wanted, place)) continue;
+    watcher.changed.add(index);
+    if (watcher.deleted.size > 0) watcher.deleted.delete(idOf(place));
+    watcher.wake();
+  }
+}
+
+function tellDeleted(watchers: Iterable<Watcher>, deletion: Deletion): void {
+  for (const watcher of watchers) {
+    if (!wants(watcher.wanted, deletion)) continue;
+    watcher.deleted.set(idOf(deletion), deletion);
+    if (watcher.deleted.size > deletionsMax) watcher.isLost = true;
+    watcher.wake();
+  }
 }
 
 function takeNews(watcher: Watcher, reached: number): News["indices"] {

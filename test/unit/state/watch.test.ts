@@ -2,8 +2,12 @@
 // It must not know the bus.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { PointTable } from "../../../src/state/points.ts";
+import { Watchers } from "../../../src/state/watch.ts";
 import { hasCode } from "../../../src/util/errors.ts";
 import { seededRandom } from "../../../src/util/random.ts";
+import { endlessRoom, type WorkerRequest } from "../../../src/worker/worker.ts";
+import { fakeClock } from "../../fakes/clock.ts";
 import { openTestStore, type TestStore, temporaryFolder } from "../../fakes/store.ts";
 
 const seed = process.hrtime()[1];
@@ -147,4 +151,67 @@ test("a position of before a restart holds, or says that the points are to be li
   await assert.rejects(store.call("watch", { after: after + 9 }), (error) =>
     hasCode(error, "SEQUENCE_AHEAD"),
   );
+});
+
+/** Names of scopes that count how often they were asked for one. */
+class Counted extends Set<string> {
+  asked = 0;
+
+  override has(name: string): boolean {
+    this.asked += 1;
+    return super.has(name);
+  }
+}
+
+/** A table of so many points, half of them in scope "a", half in "b". */
+function tableOf(): PointTable {
+  const slots = {
+    findIndex: (index: number) => index,
+    scopeOf: (slot: number) => (slot % 2 === 0 ? "a" : "b"),
+    keyOf: (slot: number) => `${slot}`,
+    revision: { 0: 0 },
+  };
+  const jsonOf = (slot: number) => `"${slot}"`;
+  return { slots, jsonOf } as unknown as PointTable;
+}
+
+test("watches of other scopes are not asked about a change, and those of its scope hear of it", async () => {
+  const watchers = new Watchers();
+  watchers.begin(tableOf(), 0);
+  const clock = fakeClock();
+  const deps = { clock, head: () => 1, runMs: () => 0 };
+  const over = new AbortController();
+  const heard: string[] = [];
+  const others = Array.from({ length: 100 }, (_, at) => new Counted([`other${at}`]));
+  const named = new Counted(["a", "other"]);
+  const all = [...others, named, undefined];
+  const following = all.map((scopes, at) => {
+    const request = {
+      signal: over.signal,
+      room: endlessRoom,
+      partial: async (part: unknown) => {
+        heard.push(`${at} ${JSON.stringify(part)}`);
+      },
+    } as unknown as WorkerRequest;
+    const wanted = { scopes, prefix: "" };
+    return watchers.follow(deps, { wanted, after: undefined, waitMs: 1000 }, request);
+  });
+  await clock.advance(0);
+  for (const index of [0, 1, 2]) watchers.changed(index);
+  watchers.deleted({ scope: "b", key: "9" }, 7);
+  await clock.advance(10);
+  assert.equal(Math.max(...others.map(({ asked }) => asked)), 0);
+  const gone = '{"points":[],"deleted":[{"scope":"b","key":"9","revision":7}]}';
+  assert.deepEqual(heard.sort(), [
+    '100 {"points":["0","2"],"deleted":[]}',
+    '101 {"points":["0","1","2"],"deleted":[]}',
+    `101 ${gone}`,
+  ]);
+  over.abort();
+  await clock.advance(10);
+  await Promise.all(following);
+  assert.equal(watchers.count, 0);
+  const { asked } = named;
+  watchers.changed(0);
+  assert.equal(named.asked, asked, "who has left is not asked");
 });
