@@ -272,7 +272,7 @@ export class Rollup {
   /** Names, spans and corrections met on the way. */
   async #writeBeside(): Promise<void> {
     const kept = this.firstKept();
-    await this.#table.write([...this.names.rows(), ...this.spans.rows(kept)], "reserve");
+    await this.#table.write([...this.names.rows(), ...this.spans.rows(kept)]);
     this.names.written();
     this.spans.written(kept);
     await this.#writeCorrections(kept);
@@ -287,7 +287,7 @@ export class Rollup {
       if (isKept === (boot.get(key) !== undefined)) return [];
       return [{ key, value: isKept ? Buffer.from(JSON.stringify(correction)) : undefined }];
     });
-    if (rows.length > 0) await boot.write(rows, "reserve");
+    if (rows.length > 0) await boot.write(rows);
   }
 
   /** Makes minutes quarter-hours and removes what is old or too much, a step at a time. */

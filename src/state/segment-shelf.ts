@@ -110,7 +110,7 @@ export class SegmentShelf {
     const written: Segment[] = [];
     for (const { hour, rows } of hours) {
       const segment = { level: "minute", span: hour, serial, runMs: runMs() } as const;
-      written.push(await writeSegment(table, segment, rows, pause));
+      written.push(await writeSegment(table, segment, rows, { pause, room: "common" }));
     }
     await beside();
     await this.#note({ position, serial });
@@ -132,7 +132,9 @@ export class SegmentShelf {
     await this.#note({ ...this.#mark, begun: serial });
     const runMs = Math.max(...parts.map((part) => part.runMs));
     const segment = { level: "quarter", span: day, serial, runMs } as const;
-    const written = await writeSegment(table, segment, quarterRows(table, parts), inSlices());
+    const rows = quarterRows(table, parts);
+    const how = { pause: inSlices(), room: "urgent" } as const;
+    const written = await writeSegment(table, segment, rows, how);
     await this.#note({ position, serial, replaced: { day, below: serial } });
     const others = this.#segments.filter((known) => !parts.includes(known));
     this.#segments = [...others, written].sort(byStart);

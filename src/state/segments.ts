@@ -73,6 +73,9 @@ function keyOf(level: Level, span: number, serial: number, row: number): Uint8Ar
   return key;
 }
 
+/** New segments have common room alone; what puts less in the place of more may use `urgent`. */
+export type SegmentRoom = "common" | "urgent";
+
 const markKey = Buffer.from([0, 0]);
 
 /** How far the log is rolled up; nowhere at first. @throws PlantError STORE_DAMAGED. */
@@ -82,7 +85,10 @@ export function readMark(table: SideTable): RollupMark {
   return JSON.parse(Buffer.from(bytes).toString()) as RollupMark;
 }
 
-/** Writes the mark, durably. @throws as `SideTable.write`. */
+/**
+ * Writes the mark, durably. It alone may use the reserve: a few bytes in the place of others, by
+ * which segments go where room is short. @throws as `SideTable.write`.
+ */
 export async function writeMark(table: SideTable, mark: RollupMark): Promise<void> {
   const value = Buffer.from(JSON.stringify(mark));
   await table.write([{ key: markKey, value }], "reserve");
@@ -129,13 +135,13 @@ export function readRow(table: SideTable, segment: Segment, row: number): Map<nu
 
 /**
  * Writes the rows of a segment, its head first, so that what is not whole can be found again.
- * @param pause lets others run; awaited between rows.
+ * @param how `pause` lets others run, awaited between rows; `room` is what the rows may fill.
  */
 export async function writeSegment(
   table: SideTable,
   { level, span, serial, runMs }: Omit<Segment, "bytes" | "most">,
   rows: Iterable<RollupRow>,
-  pause: () => Promise<void> | undefined,
+  { pause, room }: { readonly pause: () => Promise<void> | undefined; readonly room: SegmentRoom },
 ): Promise<Segment> {
   const headOf = (bytes: number, most: number) => ({
     key: keyOf(level, span, serial, headRow),
@@ -153,11 +159,11 @@ export async function writeSegment(
     weight += value.length;
     most = Math.max(most, row);
     if (weight < commitBytes) continue;
-    await table.write(waiting, "reserve");
+    await table.write(waiting, room);
     waiting = [];
     weight = 0;
   }
-  await table.write([...waiting, headOf(bytes, most)], "reserve");
+  await table.write([...waiting, headOf(bytes, most)], room);
   return { level, span, serial, runMs, bytes, most };
 }
 

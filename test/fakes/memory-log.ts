@@ -1,5 +1,7 @@
 // A log and its side tables in memory, for what works behind the log: a write may be cut off.
 // It must not know what the rows say.
+
+import type { Room } from "../../src/disk/disk.ts";
 import { checkedHead, encodeBlock } from "../../src/journal/block.ts";
 import type { Block, JournalRecord, SideRow, SideTable } from "../../src/journal/journal.ts";
 import type { FakeClock } from "./clock.ts";
@@ -7,8 +9,11 @@ import type { FakeClock } from "./clock.ts";
 export interface MemoryLog {
   /** Appends records of `state` as one block. */
   write(records: readonly JournalRecord[]): void;
-  /** Called before each row is written; what it throws leaves the rows before written. */
-  beforeRow: () => void;
+  /**
+   * Called before each row is written into a part of the room; what it throws leaves the rows
+   * before written.
+   */
+  beforeRow: (row: SideRow, room: Room) => void;
   blocks(stream: "state" | "event" | "log" | "metric", after: number): Iterable<Block>;
   head(): number;
   side(name: "rollup" | "boot" | "wear"): SideTable;
@@ -37,13 +42,13 @@ export function memoryLog(clock: FakeClock, roomBytes = 1e9): MemoryLog {
     side(name) {
       const rows = tables.get(name) ?? new Map<string, Uint8Array>();
       tables.set(name, rows);
-      return memoryTable(rows, () => log.beforeRow());
+      return memoryTable(rows, (row, room) => log.beforeRow(row, room));
     },
   };
   return log;
 }
 
-function memoryTable(rows: Map<string, Uint8Array>, before: () => void): SideTable {
+function memoryTable(rows: Map<string, Uint8Array>, before: MemoryLog["beforeRow"]): SideTable {
   const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
   return {
     get: (key) => rows.get(hex(key)),
@@ -57,9 +62,9 @@ function memoryTable(rows: Map<string, Uint8Array>, before: () => void): SideTab
         value: rows.get(key) ?? new Uint8Array(),
       }));
     },
-    async write(changes: Iterable<SideRow>) {
+    async write(changes: Iterable<SideRow>, room: Room = "common") {
       for (const { key, value } of changes) {
-        before();
+        before({ key, value }, room);
         if (value === undefined) rows.delete(hex(key));
         else rows.set(hex(key), value);
       }

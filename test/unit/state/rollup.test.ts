@@ -206,6 +206,35 @@ test("minutes become quarter-hours after their time, and these go after theirs",
   assert.deepEqual(await readAll(rollup, 5), []);
 });
 
+test("a full store keeps no room for rollups: they give way, go by age, and come back later", async () => {
+  const clock = fakeClock(start);
+  const journal = memoryLog(clock);
+  const rollup = rollupOf(journal, clock, { limits: { minuteDays: 1, days: 2, percent: 50 } });
+  const generator = seededRandom(7);
+  const samples = randomSamples(() => generator.unit(), 2000);
+  write(journal, samples.slice(0, 1000));
+  await rollup.flush();
+  const { rollupBytes = 0 } = rollup.stats();
+  assert.ok(rollupBytes > 10_000);
+  write(journal, samples.slice(1000));
+  const used = { common: 0, urgent: 0, reserve: 0 };
+  journal.beforeRow = ({ value }, room) => {
+    if (value === undefined) return;
+    if (room === "common") throw new PlantError("STORE_FULL", { roomBytes: 0 });
+    used[room] += value.length;
+  };
+  await rollup.flush(true);
+  assert.ok(used.urgent + used.reserve < 200, JSON.stringify(used));
+  assert.equal(rollup.rolledUpTo(), 2000, "records may go");
+  await clock.advance(3 * day);
+  await rollup.tend();
+  assert.equal(rollup.stats().rollupBytes, 0, "what is old goes all the same");
+  assert.ok(used.reserve < 1000 && used.urgent < rollupBytes, JSON.stringify(used));
+  journal.beforeRow = () => {};
+  await rollup.flush(true);
+  assert.ok((rollup.stats().rollupBytes ?? 0) > 0);
+});
+
 test("a power cut while minutes become quarter-hours neither doubles nor loses", async () => {
   for (let cut = 0; cut < 40; cut += 1) {
     const clock = fakeClock(start);
