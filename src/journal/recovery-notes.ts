@@ -11,6 +11,7 @@ import type { Heads, Recovery } from "./recovery-plan.ts";
 
 /** Openings since one that went well. */
 export interface Openings {
+  /** The one that runs is among them: it is not known yet how it ends. */
   readonly attempts: number;
   /** Whether the database was written anew since then because of them. */
   readonly isRewritten: boolean;
@@ -93,6 +94,11 @@ export class RecoveryNotes {
 
   get openings(): Openings {
     return this.#openings;
+  }
+
+  /** Openings since one that went well that are over: they failed. */
+  get failures(): number {
+    return Math.max(0, this.#openings.attempts - 1);
   }
 
   /** Counts an opening, or takes it back. */

@@ -74,8 +74,8 @@ export interface Facts {
   readonly hasData: boolean;
   /** Whether the last owner closed it. */
   readonly isClean: boolean;
-  /** Openings since one that went well. */
-  readonly attempts: number;
+  /** Openings that failed since one that went well. */
+  readonly failures: number;
   /** Whether it was rewritten since then because of them. */
   readonly isRewritten: boolean;
   readonly recovery?: Recovery | undefined;
@@ -99,9 +99,9 @@ export type Step =
   /** The replacement stands in its place: what is left is to tell. */
   | { readonly do: "finish" };
 
-/** Openings without success after which a sound database is written anew. */
-export const attemptsMax = 6;
-/** Openings without success after which a database that nobody can look at is replaced. */
+/** Openings that failed after which a sound database is written anew. */
+export const failuresMax = 5;
+/** Openings that failed after which a database that nobody can look at is replaced. */
 const unknownMax = 3;
 const budgetCeilingMs = 60_000;
 /** Part of the budget that a database gets that was closed by its owner. */
@@ -109,26 +109,26 @@ const quickShare = 0.25;
 export const diedAgain = "the store died again and again after opening it";
 export const isGone = "the data file is gone";
 
-/** The next step. @param checkMs time for a full check at the first opening. */
+/** The next step. @param checkMs time for a full check where no opening failed. */
 export function nextStep(facts: Facts, checkMs: number): Step {
-  const { recovery, verdict, hasData, snapshots, attempts } = facts;
+  const { recovery, verdict, hasData, snapshots, failures } = facts;
   if (recovery !== undefined && recovery.phase !== "tell") return replace(recovery, facts);
   if (!hasData) {
     const isLost = snapshots.length > 0 && recovery?.source !== "nothing";
     return isLost ? { do: "begin", reason: isGone } : { do: "open" };
   }
   if (verdict === undefined) {
-    const isQuick = facts.isClean && attempts <= 1;
-    const share = isQuick ? quickShare : 2 ** Math.min(attempts, 10);
+    const isQuick = facts.isClean && failures === 0;
+    const share = isQuick ? quickShare : 2 ** Math.min(failures, 10);
     const budgetMs = Math.min(checkMs * share, Math.max(budgetCeilingMs, checkMs));
     return { do: "check", how: isQuick ? "quick" : "full", budgetMs };
   }
   if (verdict.kind === "refused") {
     return { do: "refuse", code: verdict.code, detail: verdict.detail };
   }
-  const isHopeless = verdict.kind === "unknown" && attempts > unknownMax;
+  const isHopeless = verdict.kind === "unknown" && failures >= unknownMax;
   if (verdict.kind === "damaged" || isHopeless) return { do: "begin", reason: verdict.reason };
-  if (attempts >= attemptsMax && !facts.isRewritten) return { do: "begin", reason: diedAgain };
+  if (failures >= failuresMax && !facts.isRewritten) return { do: "begin", reason: diedAgain };
   return { do: "open" };
 }
 

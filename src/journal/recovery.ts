@@ -120,7 +120,8 @@ class Opener {
     return {
       hasData: existsSync(this.#at(dataFile)),
       isClean: this.#notes.closed !== undefined,
-      ...this.#notes.openings,
+      failures: this.#notes.failures,
+      isRewritten: this.#notes.openings.isRewritten,
       recovery: this.#notes.recovery,
       verdict: this.#verdict,
       snapshots: listSnapshots(this.#options.folder).map(({ name }) => name),

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  attemptsMax,
   diedAgain,
   type Facts,
+  failuresMax,
   isGone,
   lossOf,
   nextStep,
@@ -17,7 +17,7 @@ const checkMs = 4000;
 const calm: Facts = {
   hasData: true,
   isClean: true,
-  attempts: 1,
+  failures: 0,
   isRewritten: false,
   snapshots: [],
 };
@@ -48,15 +48,15 @@ const rows: Readonly<Record<string, { facts: Partial<Facts>; step: Step }>> = {
     step: { do: "check", how: "quick", budgetMs: 1000 },
   },
   "what its owner closed is looked at fully when the opening before did not go well": {
-    facts: { attempts: 2 },
-    step: { do: "check", how: "full", budgetMs: 16_000 },
+    facts: { failures: 1 },
+    step: { do: "check", how: "full", budgetMs: 8000 },
   },
   "what was left open is looked at fully": {
     facts: { isClean: false },
-    step: { do: "check", how: "full", budgetMs: 8000 },
+    step: { do: "check", how: "full", budgetMs: checkMs },
   },
   "the time for looking rises no higher than a minute": {
-    facts: { attempts: 30 },
+    facts: { failures: 30 },
     step: { do: "check", how: "full", budgetMs: 60_000 },
   },
   "a sound one is opened": { facts: { verdict: sound }, step: { do: "open" } },
@@ -73,27 +73,27 @@ const rows: Readonly<Record<string, { facts: Partial<Facts>; step: Step }>> = {
     step: { do: "refuse", code: "STORE_FULL", detail: { folder: "f" } },
   },
   "a full medium replaces nothing, however often": {
-    facts: { verdict: full, attempts: 1000 },
+    facts: { verdict: full, failures: 1000 },
     step: { do: "refuse", code: "STORE_FULL", detail: { folder: "f" } },
   },
   "one that could not be looked at is opened": {
     facts: { verdict: unknown },
     step: { do: "open" },
   },
-  "one that could not be looked at three times is opened": {
-    facts: { verdict: unknown, attempts: 3 },
+  "one that could not be looked at at the third opening is opened": {
+    facts: { verdict: unknown, failures: 2 },
     step: { do: "open" },
   },
   "one that can never be looked at is replaced": {
-    facts: { verdict: unknown, attempts: 4 },
+    facts: { verdict: unknown, failures: 3 },
     step: { do: "begin", reason: "killed" },
   },
   "a sound one that ends the store again and again is written anew": {
-    facts: { verdict: sound, attempts: attemptsMax },
+    facts: { verdict: sound, failures: failuresMax },
     step: { do: "begin", reason: diedAgain },
   },
   "a sound one is written anew once, not for ever": {
-    facts: { verdict: sound, attempts: attemptsMax + 1, isRewritten: true },
+    facts: { verdict: sound, failures: failuresMax + 1, isRewritten: true },
     step: { do: "open" },
   },
   "a replacement that began sets the file aside first": {
@@ -150,7 +150,7 @@ const rows: Readonly<Record<string, { facts: Partial<Facts>; step: Step }>> = {
   },
   "a replacement is looked at like any other before it is opened": {
     facts: { isClean: false, recovery: { ...replacing, phase: "tell", source: "whole" } },
-    step: { do: "check", how: "full", budgetMs: 8000 },
+    step: { do: "check", how: "full", budgetMs: checkMs },
   },
   "an empty one is made although there are snapshots, which were tried": {
     facts: {

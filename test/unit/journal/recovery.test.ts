@@ -15,7 +15,7 @@ import type { CheckReport } from "../../../src/journal/check.ts";
 import type { Guard } from "../../../src/journal/guard.ts";
 import type { Inspected, Inspection } from "../../../src/journal/inspection.ts";
 import { openGuarded } from "../../../src/journal/recovery.ts";
-import { attemptsMax, diedAgain, type Verdict } from "../../../src/journal/recovery-plan.ts";
+import { diedAgain, failuresMax, type Verdict } from "../../../src/journal/recovery-plan.ts";
 import type { Code } from "../../../src/util/catalogue.ts";
 import { hasCode, PlantError } from "../../../src/util/errors.ts";
 import { fakeClock } from "../../fakes/clock.ts";
@@ -33,15 +33,19 @@ interface Stage {
   readonly said: Record<string, Verdict>;
   open(work?: () => Promise<string>): Promise<{ store: string; guard: Guard }>;
   readonly asked: string[];
+  /** Time for each look. */
+  readonly budgets: number[];
 }
 
 /** A store whose data file is a word, and a looker that knows what is to be said of it. */
 function stageIn(folder: string, data: string, remains?: string): Stage {
   const said: Record<string, Verdict> = {};
   const asked: string[] = [];
+  const budgets: number[] = [];
   writeFileSync(join(folder, "data.mdb"), data);
   const inspect = async (inspection: Inspection): Promise<Inspected> => {
     asked.push(inspection.do);
+    budgets.push(inspection.budgetMs);
     if (inspection.do === "read-remains") {
       if (remains !== undefined) {
         mkdirSync(join(inspection.folder, "0"));
@@ -72,6 +76,7 @@ function stageIn(folder: string, data: string, remains?: string): Stage {
     folder,
     said,
     asked,
+    budgets,
     open: (work = read) => openGuarded({ clock, log, inspect }, options, work),
   };
 }
@@ -216,7 +221,7 @@ for (const code of refusals) {
     const stage = stageIn(folder.path, "good");
     laySnapshot(folder.path, 1, "older");
     stage.said.good = refused(code);
-    for (let count = 0; count < 2 * attemptsMax; count += 1) {
+    for (let count = 0; count < 2 * failuresMax; count += 1) {
       await assert.rejects(stage.open(), (error) => hasCode(error, code));
     }
     assert.deepEqual(quarantined(stage), []);
@@ -249,19 +254,36 @@ test("one that ends the store again and again is written anew, once", async () =
   using folder = temporaryFolder();
   const stage = stageIn(folder.path, "good", "written anew");
   laySnapshot(folder.path, 1, "older");
-  for (let count = 1; count < attemptsMax; count += 1) await assert.rejects(stage.open(die));
+  for (let count = 0; count < failuresMax; count += 1) await assert.rejects(stage.open(die));
   assert.deepEqual(quarantined(stage), []);
-  for (let count = 0; count < 2 * attemptsMax; count += 1) await assert.rejects(stage.open(die));
+  for (let count = 0; count < 2 * failuresMax; count += 1) await assert.rejects(stage.open(die));
   assert.equal(quarantined(stage).length, 1, "and not for ever");
   const { store, guard } = await stage.open();
   assert.deepEqual([store, guard.untold?.reason], ["written anew", diedAgain]);
+});
+
+test("time for looking grows with openings that failed, and not with the one that runs", async () => {
+  using folder = temporaryFolder();
+  const stage = stageIn(folder.path, "good");
+  const budgets: number[] = [];
+  const look = async (work?: () => Promise<string>) => {
+    await stage.open(work).catch(() => {});
+    budgets.push(stage.budgets.at(-1) ?? 0);
+  };
+  await look(die);
+  await look(die);
+  await look();
+  const { guard } = await stage.open();
+  guard.succeeded();
+  await look();
+  assert.deepEqual(budgets, [1000, 2000, 4000, 1000]);
 });
 
 test("a sound one that cannot be written anew is kept: no snapshot is better", async () => {
   using folder = temporaryFolder();
   const stage = stageIn(folder.path, "good");
   laySnapshot(folder.path, 1, "older");
-  for (let count = 0; count < 3 * attemptsMax; count += 1) await assert.rejects(stage.open(die));
+  for (let count = 0; count < 3 * failuresMax; count += 1) await assert.rejects(stage.open(die));
   const { store, guard } = await stage.open();
   assert.deepEqual([store, guard.untold, quarantined(stage)], ["good", undefined, []]);
 });
@@ -269,7 +291,7 @@ test("a sound one that cannot be written anew is kept: no snapshot is better", a
 test("openings that went well in between are no row of deaths", async () => {
   using folder = temporaryFolder();
   const stage = stageIn(folder.path, "good");
-  for (let count = 0; count < 3 * attemptsMax; count += 1) {
+  for (let count = 0; count < 3 * failuresMax; count += 1) {
     const { guard } = await stage.open();
     guard.succeeded();
   }
