@@ -189,6 +189,13 @@ export const stateCommands: readonly CommandSpec[] = [
     load: async () => (await import("./state-stats-command.ts")).runStats,
   },
   {
+    usage: "state upgrade",
+    words: "bring the database to the newest format; the release before cannot read it then",
+    calls: [`${state} upgrade`],
+    examples: ["plant state upgrade --yes"],
+    load: async () => (await import("./state-upgrade-command.ts")).runUpgrade,
+  },
+  {
     usage: "state consumers list",
     words: "who holds records until they are acknowledged, and how many wait for each",
     calls: [`${state} consumer-list`],

@@ -68,8 +68,9 @@ export interface DiskStats extends Wear {
  */
 export interface Disk extends AsyncDisposable {
   /**
-   * Settles when the medium refused a commit for another reason than its room. From then on every
-   * commit fails: the package, and its memory, are not to be trusted, so the process should end.
+   * Settles when the medium refused what a commit wrote. From then on every commit fails: the
+   * package, and its memory, are not to be trusted, so the process should end. A medium without room
+   * is noticed before it is written to, unless another fills it in that moment.
    */
   readonly failed: Promise<PlantError>;
   /** @throws PlantError STORE_CROWDED, STORE_DAMAGED, STORE_CLOSED. */
@@ -318,8 +319,8 @@ class LmdbDisk implements Disk {
         });
       });
     } catch (error) {
-      const failure = await asDiskError(error, this.#folder, this.#room);
-      if (failure.code === "STORE_FAILED") this.#giveUp(failure);
+      const { failure, isOver } = await asDiskError(error, this.#folder, this.#room);
+      if (isOver) this.#giveUp(failure);
       throw failure;
     }
     this.#commits += 1;

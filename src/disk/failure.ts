@@ -17,20 +17,26 @@ export function asStoreError(error: unknown, folder: string): PlantError {
   return new PlantError(isDamaged ? "STORE_DAMAGED" : "STORE_UNUSABLE", detail, { cause: error });
 }
 
-/** The code of a failed commit; the package tells the cause by a second promise. */
+/**
+ * The code of a failed commit; the package tells the cause by a second promise. `isOver` when the
+ * medium refused it, not LMDB itself: then the package wrote about it beyond the memory it had.
+ */
 export async function asDiskError(
   error: unknown,
   folder: string,
   roomBytes: number,
-): Promise<PlantError> {
+): Promise<{ readonly failure: PlantError; readonly isOver: boolean }> {
   const { commitError } = error as { commitError?: Promise<never> };
   const cause = await (commitError ?? Promise.reject(error)).catch((reason: unknown) => reason);
   const { code, message } = cause as { code?: unknown; message?: unknown };
   const reason = `${message} (${code})`;
-  if (isNoSpace(folder) || /MAP_FULL|ENOSPC|No space/i.test(reason)) {
-    return new PlantError("STORE_FULL", { folder, roomBytes }, { cause: error });
+  const isMapFull = /MAP_FULL/.test(reason);
+  if (isMapFull || isNoSpace(folder) || /ENOSPC|No space/i.test(reason)) {
+    const failure = new PlantError("STORE_FULL", { folder, roomBytes }, { cause: error });
+    return { failure, isOver: !isMapFull };
   }
-  return new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
+  const failure = new PlantError("STORE_FAILED", { folder, reason }, { cause: error });
+  return { failure, isOver: true };
 }
 
 /** LMDB calls a short write an input/output error: the file system knows better. */

@@ -1,11 +1,15 @@
 // How full the store is, and what a commit may still put into it: the room, and the end of the
 // file. It must not know LMDB's answers, only how it lays out pages.
+import { statfsSync, statSync } from "node:fs";
 import { PlantError } from "../util/errors.ts";
 import { costOf, mostOf, type Write } from "./need.ts";
 import { freeRoomOf } from "./pages.ts";
 
 /** Which part of the room a commit may use. */
 export type Room = "common" | "urgent" | "reserve";
+
+/** What a medium keeps for its own records when it says what is free. */
+const mediumSpareBytes = 65_536;
 
 /** How much of the reserve writes leave free. */
 const reserveShare: Readonly<Record<Room, number>> = { common: 1, urgent: 0.5, reserve: 0 };
@@ -41,6 +45,8 @@ export class Fill {
   /** Never below what is in use: the last measure and all that was put since. */
   #liveBytes: number;
   #sinceMeasure = 0;
+  /** Size of the file when it was last looked at. */
+  #fileBytes = 0;
 
   constructor(deps: FillDeps, usedBytes: number) {
     this.#deps = deps;
@@ -70,20 +76,34 @@ export class Fill {
   }
 
   /**
-   * How far a commit may write into the file. It does not grow beyond its bound: what is put then
-   * has to find its place between the pages in use, with as much to spare; what only removes
-   * always finds one.
+   * How far a commit may write into the file. It grows neither beyond its bound nor beyond what the
+   * medium has: what is put then has to find its place between the pages in use, with as much to
+   * spare; what only removes always finds one.
    * @throws PlantError STORE_FULL.
    */
   admitEnd(writes: readonly Write[], usedBytes: number): number {
-    const { path, roomBytes, pageBytes } = this.#deps;
+    const { path, pageBytes } = this.#deps;
     const { bytes, longest, isPut } = mostOf(writes, pageBytes, this.#liveBytes);
     const end = usedBytes + bytes;
-    if (end <= fileMaxOf(roomBytes) || !isPut) return end;
+    if (end <= this.#mostBytes(end) || !isPut) return end;
     const free = freeRoomOf(path);
     const isEnough = free.pages * pageBytes >= 2 * bytes && free.longest >= 2 * longest;
     if (!isEnough) throw this.#full();
     return end;
+  }
+
+  /**
+   * How far the file may grow. LMDB must not find out by itself that the medium is full: what it
+   * writes about it harms its memory.
+   */
+  #mostBytes(wanted: number): number {
+    const { folder, path, roomBytes } = this.#deps;
+    const most = fileMaxOf(roomBytes);
+    if (wanted <= this.#fileBytes) return most;
+    this.#fileBytes = statSync(path).size;
+    if (wanted <= this.#fileBytes) return most;
+    const { bavail, bsize } = statfsSync(folder);
+    return Math.min(most, this.#fileBytes + Math.max(0, bavail * bsize - mediumSpareBytes));
   }
 
   /** Measures unless nothing was put since the last time. */

@@ -24,6 +24,11 @@ let isFitting = true;
 
 for (let round = 0; round < rounds; round += 1) {
   await using disk = await openDisk(options);
+  void disk.failed.then((error) => {
+    throw new Error("the medium refused what was written: it should not have been", {
+      cause: error,
+    });
+  });
   // In some rounds it is another who takes the room.
   if (round % 3 === 1) fillMedium();
   const fitted = await fill(disk);

@@ -226,6 +226,36 @@ const rows: Readonly<Record<string, Row>> = {
     call: ["consumer-remove", { consumer: "old", by: "plant" }],
     out: /^nothing waits for old any more/,
   },
+  upgrade: {
+    words: ["state", "upgrade", "--yes"],
+    given: ({ state }) => {
+      state.upgrade = () => ({ format: 2, upgraded: true });
+    },
+    call: ["upgrade", {}],
+    out: /^the database has format 2/,
+  },
+  "upgrade of the newest": {
+    words: ["state", "upgrade", "--yes"],
+    given: ({ state }) => {
+      state.upgrade = () => ({ format: 2, upgraded: false });
+    },
+    out: /^the database has already format 2/,
+  },
+  "upgrade wants consent": {
+    words: ["state", "upgrade"],
+    exit: 12,
+    err: /giving the database the newest format/,
+  },
+  "upgrade before the update is confirmed": {
+    words: ["state", "upgrade", "--yes"],
+    given: ({ state }) => {
+      state.upgrade = () => {
+        throw new PlantError("UPDATE_PENDING", { format: 1 });
+      };
+    },
+    exit: 1,
+    err: /UPDATE_PENDING/,
+  },
   "consumers remove wants consent": {
     words: ["state", "consumers", "remove", "old"],
     exit: 12,
