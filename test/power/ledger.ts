@@ -34,6 +34,8 @@ export interface Write {
   readonly place?: string;
   /** Absent for a deletion. */
   readonly tag?: string;
+  /** The point may go by itself. */
+  readonly isPassing?: boolean;
 }
 
 export interface Asked {
@@ -91,7 +93,7 @@ export class Ledger {
         return;
       case "refused": {
         // A refusal in time is an answer: nothing was done. Others leave it open.
-        if (mark.code === "SCOPE_NOT_FOUND" || mark.code === "SEQUENCE_AHEAD") {
+        if (refusalsInTime.includes(mark.code)) {
           book.open.delete(mark.id);
           book.asked.delete(mark.id);
         }
@@ -145,6 +147,15 @@ export class Ledger {
   }
 }
 
+/** Refusals by which nothing was done. */
+const refusalsInTime = [
+  "SCOPE_NOT_FOUND",
+  "SEQUENCE_AHEAD",
+  "STATE_CONFLICT",
+  "STATE_NOT_FOUND",
+  "CONSUMER_UNKNOWN",
+];
+
 function emptyBook(): Book {
   return {
     asked: new Map(),
@@ -176,6 +187,13 @@ export function placeOf(scope: string, key: string): string {
   return `${scope} ${key}`;
 }
 
+interface GivenPoint {
+  readonly scope: string;
+  readonly key: string;
+  readonly value: unknown;
+  readonly ttlMs?: number;
+}
+
 function writesOf({ id, operation, args }: Request): Write[] {
   const tagged = (value: unknown) => ({ tag: tagOf(value) ?? "" });
   switch (operation) {
@@ -186,12 +204,22 @@ function writesOf({ id, operation, args }: Request): Write[] {
     case "delete":
       return [{ id, stream: "state", place: placeOf(args.service as string, args.key as string) }];
     case "set-many":
-      return (args.points as { scope: string; key: string; value: unknown }[]).map((point) => ({
+      return (args.points as GivenPoint[]).map((point) => ({
         id,
         stream: "state",
         place: placeOf(point.scope, point.key),
         ...tagged(point.value),
+        ...(point.ttlMs === undefined ? {} : { isPassing: true }),
       }));
+    case "compare-and-set": {
+      const { scope, key, value } = args as unknown as GivenPoint;
+      return [{ id, stream: "state", place: placeOf(scope, key), ...tagged(value) }];
+    }
+    case "import":
+      return (args.lines as string[]).slice(1).map((line) => {
+        const { scope, key, value } = JSON.parse(line) as GivenPoint;
+        return { id, stream: "state", place: placeOf(scope, key), ...tagged(value) };
+      });
     case "append-event":
       return (args.events as { message: string }[]).map(({ message }) => ({
         id,

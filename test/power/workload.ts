@@ -15,7 +15,17 @@ export interface Mix {
   readonly padMax?: number;
 }
 
-export type LaneKind = "set" | "many" | "event" | "line" | "ack";
+export type LaneKind =
+  | "set"
+  | "many"
+  | "event"
+  | "line"
+  | "ack"
+  | "compare"
+  | "passing"
+  | "schema"
+  | "import"
+  | "consumer";
 
 /**
  * Between two loads: the store closed and opened, the process killed or ended, a backup made or put
@@ -85,6 +95,13 @@ export const mixes: readonly Mix[] = [
     padMax: 8000,
   },
   {
+    name: "words",
+    steps: 10,
+    lanes: ["compare", "passing", "schema", "import", "consumer", "ack"],
+    turns: ["reopen", "kill", "reopen", "end"],
+    settings: { keepMs: 0, checkpointMs: 3 },
+  },
+  {
     name: "backup",
     steps: 6,
     lanes: ["set", "many", "event"],
@@ -131,6 +148,8 @@ export class Lane {
   readonly #padMax: number;
   readonly #run: string;
   #number = 0;
+  /** What comparisons have left, by key. */
+  readonly #left = new Map<string, unknown>();
 
   constructor(name: string, kind: LaneKind, deps: { random: Random; run: string; padMax: number }) {
     this.name = name;
@@ -182,11 +201,55 @@ export class Lane {
         const { flush: _, ...rest } = source;
         return { id, lane, operation: "append-lines", args: { ...rest, lines } };
       }
+      case "compare":
+      case "passing":
+      case "schema":
+      case "import":
+      case "consumer":
+        return { id, lane, ...this.#special(id, source) };
       case "ack": {
         const stream = ["state", "event", "log"][Math.floor(random.unit() * 3)] ?? "state";
         const head = heads[stream] ?? 0;
         const sequence = Math.max(0, head - Math.floor(random.unit() * 4));
         return { id, lane, operation: "ack", args: { consumer, stream, sequence } };
+      }
+    }
+  }
+
+  /** Requests that do more than put what they are given. */
+  #special(id: number, source: object): Pick<Request, "operation" | "args"> {
+    const random = this.#random;
+    const scope = this.name;
+    const { value } = markedValue(tagFor(id, 0), random, this.#padMax);
+    switch (this.kind) {
+      case "compare": {
+        // Nobody else writes in this lane: the point is as it was left, or is not there.
+        const key = `k${Math.floor(random.unit() * 4)}`;
+        const before = this.#left.get(key);
+        this.#left.set(key, value);
+        const expect = before === undefined ? { absent: true } : { value: before };
+        const point = { scope: `${scope}-${this.#run}`, key, value };
+        return { operation: "compare-and-set", args: { ...source, ...point, expect } };
+      }
+      case "passing": {
+        const key = `k${Math.floor(random.unit() * 8)}`;
+        const ttlMs = 1 + Math.floor(random.unit() * 12);
+        const points = [{ scope, key, value, ttlMs }];
+        return { operation: "set-many", args: { ...source, points } };
+      }
+      case "schema": {
+        if (random.unit() < 0.3) return { operation: "schema-delete", args: { scope } };
+        const name = `k${Math.floor(random.unit() * 9)}`;
+        return { operation: "schema-set", args: { scope, schema: { points: { [name]: {} } } } };
+      }
+      case "import": {
+        const point = { scope, key: `k${Math.floor(random.unit() * 6)}`, value, quality: "good" };
+        const lines = ['{"format":"plantd-points","version":1}', JSON.stringify(point)];
+        return { operation: "import", args: { first: 1, lines, replace: true } };
+      }
+      default: {
+        const operation = random.unit() < 0.5 ? "consumer-add" : "consumer-remove";
+        return { operation, args: { consumer: "archive" } };
       }
     }
   }
