@@ -181,13 +181,14 @@ test("watches of other scopes are not asked about a change, and those of its sco
   const clock = fakeClock();
   const deps = { clock, head: () => 1, runMs: () => 0 };
   const over = new AbortController();
+  const leaving = new AbortController();
   const heard: string[] = [];
   const others = Array.from({ length: 100 }, (_, at) => new Counted([`other${at}`]));
   const named = new Counted(["a", "other"]);
   const all = [...others, named, undefined];
   const following = all.map((scopes, at) => {
     const request = {
-      signal: over.signal,
+      signal: scopes === named ? leaving.signal : over.signal,
       room: endlessRoom,
       partial: async (part: unknown) => {
         heard.push(`${at} ${JSON.stringify(part)}`);
@@ -207,11 +208,13 @@ test("watches of other scopes are not asked about a change, and those of its sco
     '101 {"points":["0","1","2"],"deleted":[]}',
     `101 ${gone}`,
   ]);
+  leaving.abort();
+  await clock.advance(10);
+  const { asked } = named;
+  watchers.changed(0);
+  assert.equal(named.asked, asked, "who has left is not asked");
   over.abort();
   await clock.advance(10);
   await Promise.all(following);
   assert.equal(watchers.count, 0);
-  const { asked } = named;
-  watchers.changed(0);
-  assert.equal(named.asked, asked, "who has left is not asked");
 });
