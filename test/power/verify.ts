@@ -53,8 +53,8 @@ interface View {
 type Ask = (operation: string, args: unknown) => Promise<Record<string, unknown>>;
 
 const settings = { ...storeConfig, mapMiB: 16 };
-/** Of so many cuts one is opened as the real store opens, guarded. */
-const guardedEvery = 7;
+/** Of so many cuts one, by its seed, is opened as the real store opens, guarded. */
+export const guardedEvery = 7;
 
 /** Opens the store below `folder` and says, sentence by sentence, what is wrong with it. */
 export async function verify(folder: string, ledger: Ledger, seed: number): Promise<string[]> {

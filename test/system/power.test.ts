@@ -1,16 +1,19 @@
 // Power cuts over recordings of the real store process: what it acknowledged is there at every cut,
 // and a store that is broken on purpose is found out. It must not know how the store keeps things.
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { openDisk } from "../../src/disk/disk.ts";
 import { seededRandom } from "../../src/util/random.ts";
-import { cutAll } from "../power/campaign.ts";
+import { cutAll, scratchFolder } from "../power/campaign.ts";
 import { makeFiles } from "../power/cut.ts";
+import { Ledger } from "../power/ledger.ts";
 import { buildRecorder, type Place } from "../power/record.ts";
-import { readRecord, record } from "../power/recording.ts";
+import { readMarks, readRecord, record } from "../power/recording.ts";
 import { Replay } from "../power/replay.ts";
+import { guardedEvery, verify } from "../power/verify.ts";
 import { type Mix, mixes } from "../power/workload.ts";
 
 const seed = Number(process.env.PLANTD_SEED ?? process.hrtime()[1]);
@@ -58,6 +61,31 @@ test(`${cuts} power cuts: what was acknowledged is there, and nothing is doubled
   const { cuts: done, violations } = await cutAll(recorded(), { cuts, seed });
   assert.deepEqual(violations, []);
   assert.ok(done >= cuts, `${done} cuts`);
+});
+
+test("cuts are looked at as every start does: what it would set aside is found out", async (t) => {
+  const copy = scratchFolder();
+  t.after(() => rmSync(copy, { recursive: true, force: true }));
+  for (const [name, place] of [...places].slice(0, 2)) {
+    const ledger = new Ledger();
+    for (const mark of readMarks(place)) ledger.take(mark);
+    const lay = () => {
+      rmSync(copy, { recursive: true, force: true });
+      cpSync(place.folder, copy, { recursive: true });
+    };
+    lay();
+    assert.deepEqual(await verify(copy, ledger, guardedEvery), [], name);
+    lay();
+    {
+      await using disk = await openDisk({ folder: join(copy, "s"), roomBytes: 16 * 2 ** 20 });
+      const marks = { state: 1e9, event: 1e9, log: 1e9, metric: 1e9 };
+      const row = { key: Buffer.from("mark/ahead"), value: Buffer.from(JSON.stringify(marks)) };
+      await disk.commit([{ table: "meta", ...row }]);
+    }
+    const [flaw = "", ...more] = await verify(copy, ledger, guardedEvery);
+    assert.match(flaw, /it was replaced: ahead is ahead of /, name);
+    assert.deepEqual(more, []);
+  }
 });
 
 test("the control: a store whose flushes do nothing loses what it acknowledged", async () => {
