@@ -5,7 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { extname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { brokerFlags, nodeFlags } from "../system/site.ts";
+import { brokerFlags, storeFlags } from "../system/site.ts";
 import { node } from "./broker-peers.ts";
 import { type BenchContext, readPeer, stopPeer } from "./harness.ts";
 
@@ -62,7 +62,7 @@ export async function startGateway(
   };
   await start("broker", brokerFlags);
   const from = performance.now();
-  const { pid = 0 } = await start("store", [...nodeFlags, ...(options.flags ?? [])]);
+  const { pid = 0 } = await start("store", [...storeFlags, ...(options.flags ?? [])]);
   const startMs = performance.now() - from;
   const endpoint = `ipc://${join(folder, "run", "admin", "broker.sock")}`;
   return {

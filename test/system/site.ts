@@ -18,6 +18,8 @@ const built = join(root, root.endsWith("/.build/") ? "" : ".build", "src", "main
 
 /** What the units pass to Node. */
 export const nodeFlags = ["--expose-gc", "--max-semi-space-size=1"];
+/** What the store's unit passes instead. */
+export const storeFlags = [...nodeFlags, "--heap-growing-percent=30"];
 /** What the broker's unit passes instead. */
 export const brokerFlags = [
   "--expose-gc",
@@ -25,6 +27,11 @@ export const brokerFlags = [
   "--no-parallel-scavenge",
   "--heap-growing-percent=30",
 ];
+
+const flagsOf: Readonly<Record<string, readonly string[]>> = {
+  broker: brokerFlags,
+  store: storeFlags,
+};
 
 /** A supervised process. */
 interface Unit {
@@ -130,7 +137,7 @@ export async function startSite(options: SiteOptions = {}): Promise<Site> {
     return unit;
   }
   const run = (...words: string[]) => {
-    const flags = words[0] === "broker" ? brokerFlags : nodeFlags;
+    const flags = flagsOf[words[0] ?? ""] ?? nodeFlags;
     return [process.execPath, ...flags, main, "run", ...words];
   };
   const site: Site = {
