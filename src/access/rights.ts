@@ -45,7 +45,7 @@ const plantdWords = ["state-get", "state-set", "set", "list-keys"];
 const change = [
   ...["set-many", "compare-and-set", "delete", "delete-many", "schema-set", "schema-delete"],
   ...["create-scope", "delete-scope", "list-scopes", "changes"],
-  ...["consumer-list", "consumer-remove"],
+  ...["consumer-list", "consumer-remove", "upgrade"],
 ];
 const backups = [
   ...["create", "list", "verify", "restore", "read", "put"].map((name) => `backup-${name}`),

@@ -215,7 +215,11 @@ async function loggerDoors(): Promise<Door[]> {
     weight: 0.3,
     shape: "json",
     samples: samples.map((args): Input => [bytes(JSON.stringify(args))]),
-    enter: (input) => logger.operations[operation]?.({ args: parsed(input[0]) } as WorkerRequest),
+    enter: (input) =>
+      logger.operations[operation]?.({
+        args: parsed(input[0]),
+        room: endlessRoom,
+      } as Partial<WorkerRequest> as WorkerRequest),
   });
   return [
     door("append", [{ lines: [JSON.stringify(line), "no JSON"] }, { lines: [line] }]),
