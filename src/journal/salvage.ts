@@ -78,7 +78,8 @@ export async function salvage(
   const disk = new SealedDisk(raw, format);
   const lineage = tables.readLineage(disk);
   if (lineage.length === 0) throw damaged("it has no epoch");
-  const wanted = wantedSpans(disk, lineage, known);
+  const isUntrimmed = format === 2 && dropped[tables.metaTable] === undefined;
+  const wanted = wantedSpans(disk, { lineage, isUntrimmed }, known);
   const holes = streams.flatMap((stream) => holesIn(stream, spans[stream], wanted[stream]));
   await cover(disk, format, { lineage, holes });
   const { heads } = tables.readHeads(disk, lineage.at(-1));
@@ -110,10 +111,11 @@ function isSound({ table, key, value }: Found, spans: Record<Stream, Span[]>): b
 /**
  * What each stream must hold: from where it is known to have begun, or after its lowest watermark,
  * to where it is known to have been.
+ * @param isUntrimmed whether a store without a row of sizes is one that nothing was trimmed of.
  */
 function wantedSpans(
   disk: Disk,
-  lineage: readonly tables.EpochEntry[],
+  { lineage, isUntrimmed }: { lineage: readonly tables.EpochEntry[]; isUntrimmed: boolean },
   known: Readonly<Partial<Record<Stream, number>>>,
 ): Record<Stream, Span> {
   const marks = [...tables.readMarks(disk).values()];
@@ -124,7 +126,8 @@ function wantedSpans(
     const said = stream === "state" ? sequence : 0;
     const held = marks.map((mark) => mark[stream]).filter((mark) => mark !== tables.unheld);
     const acknowledged = Math.max(0, ...held);
-    const began = sizes?.[stream].first ?? Number.POSITIVE_INFINITY;
+    const root = isUntrimmed ? (lineage[0]?.cuts[stream] ?? 0) + 1 : Number.POSITIVE_INFINITY;
+    const began = sizes?.[stream].first ?? root;
     return {
       first: Math.min(began, ...held.map((mark) => mark + 1)),
       last: Math.max(known[stream] ?? 0, cut, said, acknowledged),
